@@ -1,0 +1,1 @@
+"""Settings by purpose: `demo` for `./run`, `test` for `./test`, `production`; all start from `base`."""

@@ -1,0 +1,1 @@
+"""What a user owns and what it is worth."""

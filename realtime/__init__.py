@@ -1,0 +1,1 @@
+"""Upstream in, sockets out: feeds, the bus between processes, and the WebSocket protocol."""
