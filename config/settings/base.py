@@ -1,0 +1,272 @@
+"""What every purpose shares. Each variable is read once, here or in the file that adds it."""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from config.settings.environment import BASE_DIR, boolean, integer, number, text, words
+
+# What a running system writes lives under STATE_DIR and nowhere else.
+STATE_DIR = Path(text("STATE_DIR", str(BASE_DIR / "var")))
+
+DEBUG = False
+SECRET_KEY = text("SECRET_KEY")
+ALLOWED_HOSTS = words("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
+# Whose X-Forwarded-* headers the web server believes.
+FORWARDED_ALLOW_IPS = text("FORWARDED_ALLOW_IPS", "127.0.0.1")
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "config",
+    "assets",
+    "portfolio",
+    "realtime",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- storage ---------------------------------------------------------------------------------------------------------
+
+
+def database(url: str) -> dict[str, Any]:
+    """Returns Django's settings for a DATABASE_URL; SQLite gets WAL, without which concurrent writers fail."""
+    config: dict[str, Any] = environ.Env.db_url_config(url)
+    if config["ENGINE"].endswith("sqlite3"):
+        config["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    else:
+        config["CONN_HEALTH_CHECKS"] = True
+        config.setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
+    return config
+
+
+DATABASE_URL = text("DATABASE_URL", f"sqlite:///{STATE_DIR / 'db.sqlite3'}")
+DATABASES = {"default": database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = text("REDIS_URL", "redis://127.0.0.1:6379/0")
+# redis-py's own 5 s would cut idle subscriptions and hang commands for too long; both are set on purpose.
+REDIS_COMMAND_TIMEOUT = 2.0
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "lf:cache",
+        "OPTIONS": {
+            "CLIENT_CLASS": "django_redis.client.DefaultClient",
+            "SOCKET_CONNECT_TIMEOUT": 1,
+            "SOCKET_TIMEOUT": 1,
+            "IGNORE_EXCEPTIONS": True,
+            "LOG_IGNORED_EXCEPTIONS": True,
+        },
+    }
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            "hosts": [
+                {
+                    "address": REDIS_URL,
+                    "socket_timeout": REDIS_COMMAND_TIMEOUT,
+                    "socket_connect_timeout": REDIS_COMMAND_TIMEOUT,
+                }
+            ],
+            "prefix": "lf",
+        },
+    }
+}
+
+# --- accounts --------------------------------------------------------------------------------------------------------
+
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/realtime/dashboard/"
+LOGOUT_REDIRECT_URL = "/accounts/login/"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+# Users whose password is public; only demo settings on a loopback host switch this on.
+DEMO_LOGIN = False
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "config.storage.StaticStorage"},
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SAMESITE = "Lax"
+
+REST_FRAMEWORK: dict[str, Any] = {
+    # Bearer first: its challenge makes a missing login 401, where session authentication alone would say 403.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "realtime.api.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "realtime.api.HasScope",
+    ],
+    "DEFAULT_RENDERER_CLASSES": ["config.rendering.ExactJSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["config.rendering.ExactJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "config.api.PageNumbers",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_RATES": {"force_price_update": "10/min"},
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Livefolio",
+    "DESCRIPTION": "Live market data and portfolios.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+}
+
+# --- real time -------------------------------------------------------------------------------------------------------
+
+REALTIME_UPDATE_INTERVAL = number("REALTIME_UPDATE_INTERVAL", 30, least=0.1)
+REALTIME_BATCH_SIZE = integer("REALTIME_BATCH_SIZE", 50, least=1)
+REALTIME_CACHE_TIMEOUT = integer("REALTIME_CACHE_TIMEOUT", 300, least=1)
+REALTIME_FLUSH_INTERVAL_MS = integer("REALTIME_FLUSH_INTERVAL_MS", 50, least=1)
+REALTIME_NO_DATA_TIMEOUT = number("REALTIME_NO_DATA_TIMEOUT", 60, least=0.1)
+REALTIME_LOG_FILE = text("REALTIME_LOG_FILE")
+WEBSOCKET_TIMEOUT = number("WEBSOCKET_TIMEOUT", 300, least=0.1)
+WEBSOCKET_MAX_MESSAGE_BYTES = integer("WEBSOCKET_MAX_MESSAGE_BYTES", 65536, least=128)
+WEBSOCKET_ALLOW_ANONYMOUS = boolean("WEBSOCKET_ALLOW_ANONYMOUS", False)
+# Limits; 0 switches one off.
+MAX_CONNECTIONS_PER_USER = integer("MAX_CONNECTIONS_PER_USER", 5)
+MAX_SUBSCRIPTIONS_PER_CONNECTION = integer("MAX_SUBSCRIPTIONS_PER_CONNECTION", 50)
+MAX_CONNECTIONS_PER_ADDRESS = integer("MAX_CONNECTIONS_PER_ADDRESS", 200)
+WEBSOCKET_HANDSHAKE_RATE = number("WEBSOCKET_HANDSHAKE_RATE", 20)  # a second and address
+WEBSOCKET_MESSAGE_RATE = number("WEBSOCKET_MESSAGE_RATE", 20)  # a second and connection
+WEBSOCKET_MESSAGE_BURST = integer("WEBSOCKET_MESSAGE_BURST", 100, least=1)
+WEB_CONCURRENCY = integer("WEB_CONCURRENCY", 1, least=1)
+
+PRICE_FEED_SOURCES = words("PRICE_FEED_SOURCES", "simulator")
+SIMULATOR_SYMBOLS = integer("SIMULATOR_SYMBOLS", 12, least=1)
+SIMULATOR_RATE = number("SIMULATOR_RATE", 1, least=0.001)
+SIMULATOR_SEED = integer("SIMULATOR_SEED", 1)
+COINBASE_WEBSOCKET_URL = text("COINBASE_WEBSOCKET_URL", "wss://ws-feed.exchange.coinbase.com")
+COINBASE_REST_URL = text("COINBASE_REST_URL", "https://api.exchange.coinbase.com")
+COINBASE_PRODUCTS = words("COINBASE_PRODUCTS", "BTC-USD ETH-USD SOL-USD")
+COINBASE_API_KEY = text("COINBASE_API_KEY")
+COINBASE_API_SECRET = text("COINBASE_API_SECRET")
+COINBASE_API_PASSPHRASE = text("COINBASE_API_PASSPHRASE")
+REPLAY_FILE = text("REPLAY_FILE")
+REPLAY_VENDOR = text("REPLAY_VENDOR", "coinbase")
+REPLAY_SPEED = number("REPLAY_SPEED", 1, least=0.001)
+REPLAY_LOOP = boolean("REPLAY_LOOP", False)
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+LOG_FORMAT = text("LOG_FORMAT", "json")
+
+
+def logging_config(log_format: str, log_file: str) -> dict[str, Any]:
+    """Returns structured logs on standard output, or in `log_file` for the real-time part."""
+    import structlog
+
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "logger", "event"])
+    )
+    handler = (
+        {"class": "logging.FileHandler", "filename": log_file, "formatter": "structured"}
+        if log_file
+        else {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "structured"}
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    renderer,
+                ],
+                "foreign_pre_chain": [
+                    structlog.stdlib.add_log_level,
+                    structlog.stdlib.add_logger_name,
+                    structlog.stdlib.PositionalArgumentsFormatter(),
+                    structlog.stdlib.ExtraAdder(),
+                    structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    structlog.processors.format_exc_info,
+                ],
+            }
+        },
+        "handlers": {
+            "console": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "formatter": "structured",
+            },
+            "realtime": handler,
+        },
+        "root": {"handlers": ["console"], "level": "WARNING"},
+        "loggers": {
+            "personal_finance.realtime": {"handlers": ["realtime"], "level": "INFO", "propagate": False},
+            "uvicorn.error": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+            "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        },
+    }
+
+
+LOGGING = logging_config(LOG_FORMAT, REALTIME_LOG_FILE)

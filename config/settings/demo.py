@@ -1,0 +1,32 @@
+"""`./run`: everything works with nothing configured, on this machine only."""
+
+import os
+import secrets
+
+from config.settings import environment
+from config.settings.base import *
+from config.settings.base import ALLOWED_HOSTS, LOGGING, STATE_DIR, logging_config, REALTIME_LOG_FILE
+
+
+def _secret_key() -> str:
+    """Returns the key kept under STATE_DIR, made at the first start."""
+    path = STATE_DIR / "secret_key"
+    STATE_DIR.mkdir(parents=True, exist_ok=True)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(50))
+    except FileExistsError:
+        pass
+    return path.read_text()
+
+
+SECRET_KEY = environment.text("SECRET_KEY") or _secret_key()
+ALLOWED_HOSTS = ALLOWED_HOSTS or ["127.0.0.1", "localhost", "[::1]"]
+DEMO_LOGIN = environment.boolean("DEMO_LOGIN", True)
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+LOGGING = logging_config(environment.text("LOG_FORMAT", "plain"), REALTIME_LOG_FILE)
