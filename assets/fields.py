@@ -5,11 +5,16 @@ column is canonical text; hence no SQL sums, ordering or comparison on it: such 
 """
 
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+if TYPE_CHECKING:
+    DecimalColumn = models.Field[Any, Any]
+else:
+    DecimalColumn = models.Field  # generic only to the type checker
 
 DIGITS = 38
 PLACES = 18
@@ -23,7 +28,7 @@ def plain(value: Decimal) -> str:
     return "0" if text in ("-0", "") else text
 
 
-class ExactDecimalField(models.Field[Any, Any]):
+class ExactDecimalField(DecimalColumn):
     """A `Decimal` of at most 20 digits before and 18 after the point, stored exactly.
 
     Raises ValidationError for more digits than that instead of rounding them away.
