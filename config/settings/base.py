@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from config.settings.environment import BASE_DIR, boolean, integer, number, text, words
 
@@ -112,6 +114,8 @@ CHANNEL_LAYERS = {
                     "address": REDIS_URL,
                     "socket_timeout": REDIS_COMMAND_TIMEOUT,
                     "socket_connect_timeout": REDIS_COMMAND_TIMEOUT,
+                    # The default retries with seconds of back-off while the layer's one lock is held.
+                    "retry": Retry(NoBackoff(), 1),
                 }
             ],
             "prefix": "lf",

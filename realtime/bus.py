@@ -1,0 +1,492 @@
+"""What travels between processes: batches of prices from a feed to every web process, wants and jobs back.
+
+The one place, beside `portfolio.events`, that touches the channel layer. The layer is at-most-once, so it carries
+only news; the truth is in Redis: last values, who leads a source, what is wanted, who is alive. Each batch carries
+its source's epoch and number, so that a loss in the layer is seen and repaired from the last values.
+
+The epoch is also the fencing token: it grows with every change of leader and every hole, and Redis refuses a
+write under an older one.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+import redis as sync_redis
+import redis.asyncio as redis
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.utils.module_loading import import_string
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from assets.snapshots import LAST_KEY, connection
+from realtime.protocol import Mode, QuoteRecord, encode_quote, now, wire_time
+
+log = logging.getLogger("personal_finance.realtime.bus")
+
+WEB_GROUP = "livefolio.web"
+MANUAL = "manual"
+
+LEASE_SECONDS = 4.0  # a dead leader's source is taken over after this long
+PROCESS_SECONDS = 15  # a dead web process loses its connections and wants after this long
+JOB_SECONDS = 3600
+WANTED_VERSION_KEY = "lf:wanted:version"
+PROCESSES_KEY = "lf:processes"
+MANUAL_KEY = "lf:manual"
+
+SourceState = Literal[
+    "standby", "connecting", "live", "recovering", "silent", "failed", "ended", "down", "stopped"
+]
+
+
+class BusError(Exception):
+    """The bus could not do what it was asked.
+
+    BusError
+    ├── Fenced      another process leads the source
+    └── StateLost   Redis forgot the source: its data are gone, a new epoch is due
+    """
+
+
+class Fenced(BusError):
+    pass
+
+
+class StateLost(BusError):
+    pass
+
+
+# --- the messages ----------------------------------------------------------------------------------------------------
+
+
+class Update(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One symbol's change, already encoded once for each mode in use."""
+
+    symbol: str
+    seq: int
+    payloads: dict[str, str]
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """What one flush of one source sends to every web process."""
+
+    source: str
+    epoch: int
+    number: int
+    updates: list[Update]
+
+
+class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a source is; `number` is its last batch's, so that a lost last batch is noticed."""
+
+    source: str
+    state: SourceState
+    since: str
+    reason: str
+    epoch: int
+    number: int = 0
+    at: str = ""
+    owner: str = ""
+    symbols: int = 0
+    ticks: int = 0
+    updates: int = 0
+    rejected: int = 0
+
+
+def decode_batch(message: Mapping[str, Any]) -> Batch:
+    return msgspec.convert(message["batch"], Batch)
+
+
+def decode_status(message: Mapping[str, Any]) -> FeedStatus:
+    return msgspec.convert(message["status"], FeedStatus)
+
+
+def new_redis() -> "redis.Redis":
+    """Returns a client whose commands answer or fail within REDIS_COMMAND_TIMEOUT."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=settings.REDIS_COMMAND_TIMEOUT,
+        socket_connect_timeout=settings.REDIS_COMMAND_TIMEOUT,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def new_layer() -> Any:
+    """Returns a channel layer of our own: the shared one can't be rebuilt when its connection goes deaf."""
+    config = settings.CHANNEL_LAYERS["default"]
+    return import_string(config["BACKEND"])(**config.get("CONFIG", {}))
+
+
+def announce(message: Mapping[str, Any]) -> None:
+    """Tells every web process something from ordinary, synchronous code; a failure is logged and not raised."""
+    try:
+        async_to_sync(get_channel_layer().group_send)(WEB_GROUP, dict(message))
+    except Exception:
+        log.exception("announcement lost", extra={"type": message.get("type")})
+
+
+# --- the feed's side -------------------------------------------------------------------------------------------------
+
+_SCRIPTS = {
+    # KEYS lease, epoch · ARGV owner, ttl ms, own epoch, seed → the new epoch, or 0 when somebody else leads
+    "acquire": """
+        local owner = redis.call('GET', KEYS[1])
+        if owner and owner ~= ARGV[1] then return 0 end
+        local stored = tonumber(redis.call('GET', KEYS[2]) or ARGV[4])
+        local epoch = math.max(stored, tonumber(ARGV[3])) + 1
+        redis.call('SET', KEYS[2], epoch)
+        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+        return epoch
+    """,
+    # KEYS lease, epoch · ARGV owner, ttl ms, epoch → 1, 0 when fenced, -1 when Redis forgot
+    "renew": """
+        local stored = redis.call('GET', KEYS[2])
+        if not stored then return -1 end
+        if stored ~= ARGV[3] then return 0 end
+        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+        return 1
+    """,
+    "release": "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0",
+    # KEYS epoch, last values, wanted version · ARGV epoch, symbol, record, … → {1, version}, {0} fenced, {-1} forgotten
+    "write": """
+        local stored = redis.call('GET', KEYS[1])
+        if not stored then return {-1} end
+        if stored ~= ARGV[1] then return {0} end
+        for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+        return {1, tonumber(redis.call('GET', KEYS[3]) or '0')}
+    """,
+}
+
+
+class FeedBus:
+    """One source's way to everybody else, as long as this process leads it.
+
+    Not for concurrent use: the price feed awaits one call at a time for each source.
+
+    Args:
+        source: the source's name.
+        owner: this process's name, the same for all its sources.
+    """
+
+    def __init__(self, source: str, owner: str, client: "redis.Redis", layer: Any) -> None:
+        self.source = source
+        self.owner = owner
+        self.epoch = 0
+        self.number = 0
+        self.wanted: dict[str, set[str]] = {}
+        self._wanted_version = -1
+        self._redis = client
+        self._layer = layer
+        self._keys = [f"lf:lease:{source}", f"lf:epoch:{source}"]
+        self._scripts = {name: client.register_script(text) for name, text in _SCRIPTS.items()}
+
+    async def acquire(self) -> bool:
+        """Takes or keeps the lead under a new epoch; False when another process has it."""
+        # A Redis that lost its data must not hand out an old epoch again, so the seed is the clock.
+        arguments = [self.owner, int(LEASE_SECONDS * 1000), self.epoch, int(time.time())]
+        epoch = int(await self._scripts["acquire"](keys=self._keys, args=arguments))
+        if epoch:
+            self.epoch, self.number = epoch, 0
+            self._wanted_version = -1
+        return bool(epoch)
+
+    async def new_epoch(self) -> None:
+        """Begins a new epoch after a hole; raises Fenced when another process leads."""
+        if not await self.acquire():
+            raise Fenced(f"another process leads {self.source}")
+
+    async def renew(self) -> None:
+        """Keeps the lead; raises Fenced or StateLost."""
+        arguments = [self.owner, int(LEASE_SECONDS * 1000), self.epoch]
+        self._check(int(await self._scripts["renew"](keys=self._keys, args=arguments)))
+
+    async def release(self) -> None:
+        await self._scripts["release"](keys=self._keys[:1], args=[self.owner])
+
+    def _check(self, answer: int) -> None:
+        if answer == 0:
+            raise Fenced(f"another process leads {self.source}")
+        if answer < 0:
+            raise StateLost(f"Redis forgot {self.source}")
+
+    async def publish(
+        self, changed: Mapping[str, QuoteRecord], last: Callable[[str], QuoteRecord | None]
+    ) -> int:
+        """Stores the changed last values, then sends those that anyone wants, and what is newly wanted.
+
+        Args:
+            changed: our symbol to its new record, of this epoch.
+            last: gives the last record of any symbol, for one that is newly wanted.
+
+        Returns:
+            how many updates were sent.
+
+        Raises:
+            Fenced, StateLost, redis.RedisError
+        """
+        arguments: list[str | int] = [self.epoch]
+        for symbol, record in changed.items():
+            arguments += (symbol, encode_quote(record, Mode.FULL))
+        answer = await self._scripts["write"](
+            keys=[self._keys[1], LAST_KEY, WANTED_VERSION_KEY], args=arguments
+        )
+        self._check(int(answer[0]))
+        newly = await self._reload_wanted(int(answer[1])) if int(answer[1]) != self._wanted_version else set()
+        sendable = {symbol: record for symbol, record in changed.items() if symbol in self.wanted}
+        for symbol in newly:
+            if symbol not in sendable and (record := last(symbol)) is not None:
+                sendable[symbol] = record
+        await self._send(sendable)
+        return len(sendable)
+
+    async def _send(self, records: Mapping[str, QuoteRecord]) -> None:
+        if not records:
+            return
+        self.number += 1
+        updates = [
+            Update(symbol, record.seq, {mode: encode_quote(record, mode) for mode in self.wanted[symbol]})
+            for symbol, record in records.items()
+        ]
+        batch = msgspec.to_builtins(Batch(self.source, self.epoch, self.number, updates))
+        await self._layer.group_send(WEB_GROUP, {"type": "feed.batch", "batch": batch})
+
+    async def _reload_wanted(self, version: int) -> set[str]:
+        """Reads the union of all living processes' wants; returns the symbols whose want is new."""
+        alive = await self._redis.zrangebyscore(PROCESSES_KEY, time.time(), "+inf")
+        members: Iterable[bytes] = ()
+        if alive:
+            members = await self._redis.sunion([wanted_key(process.decode()) for process in alive])
+        wanted: dict[str, set[str]] = {}
+        for member in members:
+            mode, _, symbol = member.decode().partition(" ")
+            wanted.setdefault(symbol, set()).add(mode)
+        newly = {symbol for symbol, modes in wanted.items() if not modes <= self.wanted.get(symbol, set())}
+        self.wanted, self._wanted_version = wanted, version
+        return newly
+
+    def forget_wanted(self) -> None:
+        """Makes the next publish read the wants again, because a dead process's may have lapsed."""
+        self._wanted_version = -1
+
+    async def heartbeat(self, status: FeedStatus) -> None:
+        """Says how the source is: to every web process, and in Redis to whoever asks."""
+        status = msgspec.structs.replace(
+            status, epoch=self.epoch, number=self.number, at=now(), owner=self.owner
+        )
+        await self._redis.hset("lf:feeds", self.source, msgspec.json.encode(status))
+        message = {"type": "feed.status", "status": msgspec.to_builtins(status)}
+        await self._layer.group_send(WEB_GROUP, message)
+
+    async def next_job(self) -> "Job | None":
+        """Takes the oldest waiting job of this source."""
+        text = await self._redis.lpop(f"lf:jobs:{self.source}")
+        return msgspec.json.decode(text, type=Job) if text else None
+
+    async def finish_job(self, job: "Job", updated: Sequence[str], failed: Mapping[str, str]) -> None:
+        result = {"updated": list(updated), "failed": dict(failed), "finished_at": now()}
+        key = job_key(job.id)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(key, self.source, msgspec.json.encode(result))
+            pipe.expire(key, JOB_SECONDS)
+            await pipe.execute()
+
+
+async def read_feeds(client: "redis.Redis") -> dict[str, FeedStatus]:
+    """Returns the last heartbeat of every source that ever had one; judge its age by `at`."""
+    found = await client.hgetall("lf:feeds")
+    return {name.decode(): msgspec.json.decode(text, type=FeedStatus) for name, text in found.items()}
+
+
+def read_feeds_sync() -> dict[str, FeedStatus]:
+    found: Any = connection().hgetall("lf:feeds")
+    return {name.decode(): msgspec.json.decode(text, type=FeedStatus) for name, text in found.items()}
+
+
+def is_live(status: FeedStatus, moment: datetime | None = None) -> bool:
+    """Whether the source's process said within three seconds that it is live."""
+    age = (moment or datetime.now(UTC)) - datetime.fromisoformat(status.at)
+    return status.state == "live" and age < timedelta(seconds=3)
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A request to the process that leads a source: publish these symbols again, freshly fetched where possible."""
+
+    id: str
+    symbols: list[str]
+
+
+def job_key(job_id: str) -> str:
+    return f"lf:job:{job_id}"
+
+
+def request_update(symbols_by_source: Mapping[str, Sequence[str]]) -> str:
+    """Hands one job to each source's leader; returns the job's id."""
+    job_id = uuid.uuid4().hex
+    with connection().pipeline() as pipe:
+        pipe.hset(job_key(job_id), "requested", msgspec.json.encode(dict(symbols_by_source)))
+        pipe.expire(job_key(job_id), JOB_SECONDS)
+        for source, symbols in symbols_by_source.items():
+            pipe.rpush(f"lf:jobs:{source}", msgspec.json.encode(Job(job_id, list(symbols))))
+            pipe.expire(f"lf:jobs:{source}", 60)  # a source that nobody leads forgets
+        pipe.execute()
+    return job_id
+
+
+def read_job(job_id: str) -> dict[str, Any] | None:
+    """Returns `{requested: {source: symbols}, results: {source: {updated, failed, finished_at}}}` or None."""
+    found: Any = connection().hgetall(job_key(job_id))
+    if not found:
+        return None
+    fields = {name.decode(): msgspec.json.decode(text) for name, text in found.items()}
+    return {"requested": fields.pop("requested", {}), "results": fields}
+
+
+# --- prices by hand --------------------------------------------------------------------------------------------------
+
+
+def publish_manual_price(
+    symbol: str, price: Decimal, as_of: datetime, currency: str, previous_close: Decimal | None
+) -> QuoteRecord:
+    """Stores a price set by hand as the last value and sends it to every dashboard, like any tick.
+
+    Raises:
+        redis.RedisError: it was not stored.
+    """
+    client = connection()
+    seq: Any = client.hincrby(MANUAL_KEY, "number", 1)
+    epoch = manual_epoch(client)
+    change = None if previous_close is None else price - previous_close
+    percent = None
+    if change is not None and previous_close is not None and previous_close > 0:
+        percent = (100 * change / previous_close).quantize(Decimal("0.01"))
+    record = QuoteRecord(
+        symbol=symbol,
+        price=price,
+        as_of=wire_time(as_of),
+        source=MANUAL,
+        seq=seq,
+        epoch=epoch,
+        received_at=now(),
+        currency=currency,
+        change=change,
+        change_percent=percent,
+        previous_close=previous_close,
+    )
+    client.hset(LAST_KEY, symbol, encode_quote(record, Mode.FULL))
+    modes = (Mode.LTPC, Mode.QUOTE)
+    update = Update(symbol, seq, {mode: encode_quote(record, mode) for mode in modes})
+    batch = Batch(MANUAL, epoch, seq, [update])
+    announce({"type": "feed.batch", "batch": msgspec.to_builtins(batch)})
+    return record
+
+
+def manual_epoch(client: "sync_redis.Redis") -> int:
+    """Prices by hand share one epoch for as long as Redis remembers it."""
+    client.hsetnx(MANUAL_KEY, "epoch", str(int(time.time())))
+    epoch: Any = client.hget(MANUAL_KEY, "epoch")
+    return int(epoch)
+
+
+# --- a web process's side --------------------------------------------------------------------------------------------
+
+
+def wanted_key(process: str) -> str:
+    return f"lf:wanted:{process}"
+
+
+class WebBus:
+    """One web process's ear on the layer, and its lease on what its clients want.
+
+    Args:
+        process: this process's name.
+    """
+
+    def __init__(self, process: str) -> None:
+        self.process = process
+        self.redis = new_redis()
+        self._layer: Any = None
+        self._channel = ""
+
+    async def listen(self) -> None:
+        """Joins the group of web processes on a fresh layer; raises redis.RedisError or OSError."""
+        await self.deafen()
+        self._layer = new_layer()
+        self._channel = await self._layer.new_channel("livefolio.web!")
+        await self._layer.group_add(WEB_GROUP, self._channel)
+
+    async def receive(self) -> Mapping[str, Any]:
+        message: Mapping[str, Any] = await self._layer.receive(self._channel)
+        return message
+
+    async def deafen(self) -> None:
+        """Closes the layer's connections; whatever was in flight is lost, which the next epoch or number shows."""
+        layer, self._layer = self._layer, None
+        if layer is None:
+            return
+        try:
+            async with asyncio.timeout(1):
+                await layer.flush()
+        except Exception as error:
+            log.info("layer closed with an error", extra={"error": repr(error)})
+
+    async def read_records(self, symbols: Sequence[str]) -> dict[str, str]:
+        """Returns the last record's JSON of each symbol that has one; raises redis.RedisError."""
+        if not symbols:
+            return {}
+        found = await self.redis.hmget(LAST_KEY, list(symbols))
+        return {symbol: text.decode() for symbol, text in zip(symbols, found, strict=True) if text is not None}
+
+    async def want(self, added: Iterable[str], removed: Iterable[str] = ()) -> None:
+        """Changes this process's wants, each `mode symbol`; raises redis.RedisError."""
+        key = wanted_key(self.process)
+        added, removed = list(added), list(removed)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            if removed:
+                pipe.srem(key, *removed)
+            if added:
+                pipe.sadd(key, *added)
+                pipe.zadd(PROCESSES_KEY, {self.process: time.time() + PROCESS_SECONDS})
+                pipe.expire(key, PROCESS_SECONDS)
+            pipe.incr(WANTED_VERSION_KEY)
+            await pipe.execute()
+
+    async def renew(self, wanted: Iterable[str], counts: Mapping[str, Any]) -> bool:
+        """Keeps this process's lease; returns whether Redis had forgotten the wants, which are then written again."""
+        key = wanted_key(self.process)
+        wanted = list(wanted)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zremrangebyscore(PROCESSES_KEY, "-inf", time.time())
+            pipe.zadd(PROCESSES_KEY, {self.process: time.time() + PROCESS_SECONDS})
+            pipe.scard(key)
+            pipe.expire(key, PROCESS_SECONDS)
+            pipe.set(f"lf:process:{self.process}", msgspec.json.encode(counts), ex=PROCESS_SECONDS)
+            pipe.hget(MANUAL_KEY, "number")
+            answers = await pipe.execute()
+        if int(answers[2]) != len(wanted):
+            await self.redis.delete(key)
+            await self.want(wanted)
+            return True
+        return False
+
+    async def leave(self) -> None:
+        """Gives up everything this process leased."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zrem(PROCESSES_KEY, self.process)
+            pipe.delete(wanted_key(self.process), f"lf:process:{self.process}", f"lf:users:{self.process}")
+            pipe.incr(WANTED_VERSION_KEY)
+            await pipe.execute()
+
+    async def close(self) -> None:
+        await self.deafen()
+        await self.redis.aclose()
