@@ -1,0 +1,338 @@
+"""What a feed is: one vendor's stream as frames in and values out, the wire it comes over, and its errors.
+
+A `Feed` is sans-I/O and its only vocabulary is here: a vendor's file imports this and `assets.market`, nothing
+else. What keeps a feed alive is `realtime.feeds.runner`. Symbols here are the vendor's own.
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from typing import ClassVar, Literal, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from assets.market import Depth, Quote, Trade
+
+# A whole Coinbase book is 0.5 to 1 MB of JSON, a busy one 2 MB; beyond this a frame is an attack.
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+# A vendor that says "not before an hour" has a point, but one that says "a year" must not stop us for good.
+RETRY_AFTER_LIMIT_SECONDS = 3600.0
+
+Mode = Literal["ltpc", "quote", "full"]
+FeedState = Literal["connecting", "live", "recovering", "silent", "failed", "ended"]
+
+
+# -- errors ------------------------------------------------------------------------------------------------
+
+
+class FeedError(Exception):
+    """Something upstream went wrong.
+
+    FeedError            the connection is lost or useless; `permanent` says whether trying again makes sense
+    ├── FrameError       one bad frame: counted, logged once per kind, skipped
+    └── RecordingEnded   a recording has been played to its end
+
+    Args:
+        permanent: True when only a person can help (wrong key, wrong address, no such file).
+        retry_after: seconds that the vendor asked us to wait.
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        self.retry_after = retry_after
+
+
+class FrameError(FeedError):
+    """One frame that cannot be used. `kind` is a short constant: it names a counter and a log line."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class RecordingEnded(FeedError):
+    """A recording was played to its end; `again` says that it is to be played once more, as a new epoch."""
+
+    def __init__(self, *, again: bool) -> None:
+        super().__init__("the recording begins again" if again else "the recording has ended")
+        self.again = again
+
+
+# -- what a feed says --------------------------------------------------------------------------------------
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """The source says that its last prices still hold; None stands for all of its symbols."""
+
+    symbols: tuple[str, ...] | None
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A hole that we know of: something of `symbol` (None: of anything) was missed."""
+
+    symbol: str | None
+    reason: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The vendor refuses these symbols, and no others."""
+
+    symbols: tuple[str, ...]
+    reason: str
+
+
+class Subscribed(msgspec.Struct, frozen=True):
+    """The vendor says that these are the symbols it sends now."""
+
+    symbols: tuple[str, ...]
+
+
+class NewEpoch(msgspec.Struct, frozen=True):
+    """What follows does not continue what came before, although the connection is the same."""
+
+    reason: str
+
+
+class Send(msgspec.Struct, frozen=True):
+    """A frame that the feed wants to answer with. The runner sends it; no sink ever sees it."""
+
+    frame: str
+
+
+Event = Quote | Trade | Depth | Confirmed | Gap | Refused | Subscribed | NewEpoch | Send
+# What proves that data flows. A vendor that answers every subscribe and then drops us gives none of these.
+DATA_EVENTS = (Quote, Trade, Depth, Confirmed)
+
+
+# -- clock and wires ---------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Wall time, monotonic time and waiting, in one thing that a test can replace."""
+
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Connection(Protocol):
+    """One open connection of a wire. Both methods raise FeedError when it is over."""
+
+    async def receive(self) -> bytes: ...
+
+    async def send(self, frame: str) -> None: ...
+
+
+class Wire(Protocol):
+    """Where a feed's frames come from; opened anew for each attempt."""
+
+    def open(self) -> AbstractAsyncContextManager[Connection]: ...
+
+
+class SocketConnection:
+    """An open WebSocket."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._socket.recv(decode=False)
+        except ConnectionClosed as error:
+            raise _closed(error) from error
+
+    async def send(self, frame: str) -> None:
+        try:
+            await self._socket.send(frame)
+        except ConnectionClosed as error:
+            raise _closed(error) from error
+
+
+def _closed(error: ConnectionClosed) -> FeedError:
+    if error.rcvd is None:
+        return FeedError("the connection was lost")
+    reason = f" {error.rcvd.reason[:200]}" if error.rcvd.reason else ""
+    return FeedError(f"the vendor closed the connection: {error.rcvd.code}{reason}")
+
+
+class SocketWire:
+    """A WebSocket to a vendor.
+
+    Args:
+        url: ws:// or wss://; a wrong one is a permanent error.
+        headers: sent with the handshake.
+        open_timeout: for DNS, TCP, TLS and the handshake together.
+        ping_interval: a half-open connection is found within this plus `ping_timeout`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        open_timeout: float = 10.0,
+        close_timeout: float = 1.0,
+        ping_interval: float | None = 20.0,
+        ping_timeout: float | None = 20.0,
+        max_size: int = MAX_FRAME_BYTES,
+    ) -> None:
+        self.url = url
+        self._headers = headers
+        self._open_timeout = open_timeout
+        self._close_timeout = close_timeout
+        self._ping_interval = ping_interval
+        self._ping_timeout = ping_timeout
+        self._max_size = max_size
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Connection]:
+        try:
+            socket = await connect(
+                self.url,
+                additional_headers=self._headers,
+                open_timeout=self._open_timeout,
+                close_timeout=self._close_timeout,
+                ping_interval=self._ping_interval,
+                ping_timeout=self._ping_timeout,
+                max_size=self._max_size,
+                # A stand-in on this machine is never behind the proxy of the environment.
+                proxy=None if _is_loopback(self.url) else True,
+            )
+        except InvalidURI as error:
+            raise FeedError(
+                f"expected a ws:// or wss:// address, was {self.url!r}", permanent=True
+            ) from error
+        except InvalidStatus as error:
+            raise _refused(error) from error
+        except InvalidHandshake as error:
+            raise FeedError(f"the handshake failed: {error}") from error
+        except TimeoutError as error:
+            raise FeedError("the vendor did not answer in time") from error
+        except (OSError, EOFError) as error:
+            raise FeedError(f"the vendor cannot be reached: {error}") from error
+        try:
+            yield SocketConnection(socket)
+        finally:
+            await socket.close()
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        return (urlsplit(url).hostname or "") in {"localhost", "127.0.0.1", "::1"}
+    except ValueError:
+        return False
+
+
+def _refused(error: InvalidStatus) -> FeedError:
+    status = error.response.status_code
+    return FeedError(
+        f"the vendor answered the handshake with {status}",
+        permanent=status in {401, 403},
+        retry_after=retry_after_seconds(error.response.headers.get("Retry-After")),
+    )
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Reads a Retry-After header in seconds; its other form, a date, counts as not given."""
+    try:
+        return min(max(float(header or "-"), 0.0), RETRY_AFTER_LIMIT_SECONDS)
+    except ValueError:
+        return None
+
+
+# -- feeds -------------------------------------------------------------------------------------------------
+
+
+class Feed(ABC):
+    """One vendor's stream, without its socket: frames in, values out.
+
+    Attributes:
+        source: the name under which its prices are stored and shown.
+        modes: what it can fill.
+        symbols: what it follows when nobody asks for others.
+        needs_symbols: False for one that sends what it has, whatever is asked.
+        silence_after: seconds without a usable frame after which the connection counts as dead; None: never.
+    """
+
+    source: ClassVar[str]
+    modes: ClassVar[frozenset[Mode]]
+    symbols: tuple[str, ...] = ()
+    needs_symbols: bool = True
+    silence_after: float | None = 30.0
+
+    @abstractmethod
+    def wire(self) -> Wire:
+        """Returns where its frames come from."""
+
+    @abstractmethod
+    def opened(self, symbols: Iterable[str]) -> list[str]:
+        """Forgets the last connection and returns the frames that begin this one."""
+
+    @abstractmethod
+    def subscribe(self, symbols: Iterable[str]) -> list[str]:
+        """Returns the frames that add symbols to an open connection."""
+
+    @abstractmethod
+    def unsubscribe(self, symbols: Iterable[str]) -> list[str]:
+        """Returns the frames that take symbols from an open connection."""
+
+    @abstractmethod
+    def decode(self, frame: bytes) -> list[Event]:
+        """Returns what one frame says; unknown kinds of frame say nothing.
+
+        Raises:
+            FrameError: this frame cannot be used; the next one may.
+            FeedError: the vendor refuses us; this connection is over.
+        """
+
+
+class PolledFeed(ABC):
+    """A vendor that is asked rather than listened to. The runner asks every interval, a batch at a time."""
+
+    source: ClassVar[str]
+    modes: ClassVar[frozenset[Mode]]
+    symbols: tuple[str, ...] = ()
+
+    @abstractmethod
+    async def poll(self, symbols: Iterable[str]) -> list[Event]:
+        """Asks once for each symbol's quote; one that the vendor refuses gives a `Refused`.
+
+        Raises:
+            FeedError: nothing can be had now; `retry_after` when the vendor said so.
+        """
+
+
+class Sink(Protocol):
+    """Who takes what a feed says. Both methods are called in the event loop and must never block."""
+
+    def events(self, source: str, events: list[Event], received_at: datetime) -> None: ...
+
+    def state(self, source: str, state: FeedState, reason: str) -> None: ...
+
+
+class FrameRecorder(Protocol):
+    """Who keeps frames as they arrive."""
+
+    def write(self, frame: bytes, received_at: datetime) -> None: ...
