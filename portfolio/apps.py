@@ -1,4 +1,4 @@
-"""Registers the app."""
+"""Registers the app and the receivers that keep positions in step with transactions."""
 
 from django.apps import AppConfig
 
@@ -6,3 +6,6 @@ from django.apps import AppConfig
 class PortfolioConfig(AppConfig):
     name = "portfolio"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from portfolio import events  # noqa: F401  (connects its receivers)

@@ -1,0 +1,376 @@
+"""What a portfolio is worth now, and what today did to it: pure functions of holdings and prices.
+
+`Holdings` is everything that ticks do not change, worked out once from the ledger; `value` is run on every
+flush. Nothing is rounded before `as_wire`. A holding without a price or a rate is named, never filled in.
+Money is in the portfolio's currency, except the cost side of a holding that has no rate to it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
+from typing import Any, Literal
+
+import msgspec
+
+from portfolio.ledger import EXACT, HUNDRED, ONE, ZERO, Account, Row, div, replay
+
+Reason = Literal["no_price", "no_rate"]
+
+CENT = PERCENT = Decimal("0.01")
+RATIO = Decimal("0.0001")
+# Minor units that are not a hundredth: ISO 4217, and eight places for what is counted in coins.
+_WHOLE = (
+    "BIF",
+    "CLP",
+    "DJF",
+    "GNF",
+    "ISK",
+    "JPY",
+    "KMF",
+    "KRW",
+    "PYG",
+    "RWF",
+    "UGX",
+    "VND",
+    "VUV",
+    "XAF",
+    "XOF",
+)
+_THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+_COINS = ("BTC", "ETH", "SOL", "XBT")
+_UNITS = {
+    **dict.fromkeys(_WHOLE, ONE),
+    **dict.fromkeys(_THOUSANDTHS, Decimal("0.001")),
+    **dict.fromkeys(_COINS, Decimal("1E-8")),
+}
+_SHOWN = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
+
+
+class PricePoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An asset's price and where it is from; `previous_close` is that of the session before the current one."""
+
+    price: Decimal
+    as_of: datetime
+    previous_close: Decimal | None = None
+    source: str = ""
+    session: str = "always"
+    stale: bool = False
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A position as ticks find it: what is held, what it cost, and what was traded in its window.
+
+    `opening` is the quantity at the window's start, `traded` the value of the window's trades without their
+    fees (negative for sales). The window is (baseline_at, now].
+    """
+
+    symbol: str
+    name: str
+    currency: str
+    quantity: Decimal
+    cost: Decimal
+    realized: Decimal
+    average_cost: Decimal | None
+    opening: Decimal
+    traded: Decimal
+    fees: Decimal
+    baseline_at: datetime
+    # What ticks do not change, as it is sent.
+    wire: dict[str, Any]
+    multiplier: Decimal = ONE
+
+
+class Holdings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A portfolio without its prices; good until `valid_until`, when a new session begins."""
+
+    portfolio_id: int
+    name: str
+    currency: str
+    positions: tuple[Holding, ...]
+    cash: Decimal
+    # Cash in currencies that have no rate to the portfolio's.
+    other_cash: tuple[str, ...]
+    realized: Decimal
+    invested: Decimal
+    income: Decimal
+    # Within the window of cash: deposits less withdrawals, and fees that belong to no asset.
+    external_flows: Decimal
+    cash_fees: Decimal
+    baseline_at: datetime
+    valid_until: datetime
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        return frozenset(holding.symbol for holding in self.positions)
+
+
+class Components(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What made the day's change; their sum is the change, to the last digit."""
+
+    price: Decimal
+    trades: Decimal
+    fees: Decimal
+    currency: Decimal = ZERO
+    income: Decimal = ZERO
+
+    @property
+    def total(self) -> Decimal:
+        return self.price + self.trades + self.fees + self.currency + self.income
+
+
+class PositionValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A holding at a price; what cannot be known is None."""
+
+    holding: Holding
+    point: PricePoint | None
+    value: Decimal | None = None
+    unrealized: Decimal | None = None
+    unrealized_percent: Decimal | None = None
+    components: Components | None = None
+    daily_change: Decimal | None = None
+    daily_change_percent: Decimal | None = None
+    unpriced: Reason | None = None
+
+
+class Valuation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The whole portfolio at one moment, unrounded."""
+
+    holdings: Holdings
+    positions: tuple[PositionValue, ...]
+    total_value: Decimal
+    daily_change: Decimal
+    daily_change_percent: Decimal | None
+    unrealized: Decimal
+    coverage: Decimal
+    unpriced: tuple[tuple[str, Reason], ...]
+    # Priced holdings whose change today is unknown, because their previous close is.
+    unexplained: tuple[str, ...]
+    oldest_price_at: datetime | None
+
+    def as_wire(self, complete: bool = True, changed: Collection[str] | None = None) -> dict[str, Any]:
+        """Returns `portfolio_update.data`: money in whole minor units, percents to 2 places, the rest exact.
+
+        Args:
+            complete: False leaves out the positions that are not in `changed`.
+        """
+        holdings = self.holdings
+        unit = minor_unit(holdings.currency)
+        return {
+            "portfolio_id": holdings.portfolio_id,
+            "name": holdings.name,
+            "currency": holdings.currency,
+            "total_value": shown(self.total_value, unit),
+            "daily_change": shown(self.daily_change, unit),
+            "daily_change_percent": shown(self.daily_change_percent, PERCENT),
+            "cash": shown(holdings.cash, unit),
+            "invested": shown(holdings.invested, unit),
+            "unrealized": shown(self.unrealized, unit),
+            "realized": shown(holdings.realized, unit),
+            "income": shown(holdings.income, unit),
+            "coverage": shown(self.coverage, RATIO),
+            "unpriced": [{"symbol": symbol, "reason": reason} for symbol, reason in self.unpriced],
+            "unexplained": list(self.unexplained),
+            "oldest_price_at": wire_time(self.oldest_price_at),
+            "baseline_at": wire_time(holdings.baseline_at),
+            "positions": [
+                position_wire(position, self.total_value, holdings.currency)
+                for position in self.positions
+                if complete or (changed is not None and position.holding.symbol in changed)
+            ],
+            "complete": complete,
+        }
+
+
+def position_wire(position: PositionValue, total: Decimal, base: str) -> dict[str, Any]:
+    holding, point = position.holding, position.point
+    unit = minor_unit(base)
+    weight = div(HUNDRED * position.value, total) if position.value is not None and total > 0 else None
+    return {
+        **holding.wire,
+        "price": point.price if point else None,
+        "value": shown(position.value, unit),
+        "daily_change": shown(position.daily_change, unit),
+        "daily_change_percent": shown(position.daily_change_percent, PERCENT),
+        "unrealized": shown(position.unrealized, unit),
+        "unrealized_percent": shown(position.unrealized_percent, PERCENT),
+        "weight_percent": shown(weight, PERCENT),
+        "as_of": wire_time(point.as_of) if point else None,
+        "source": point.source if point else None,
+        "session": point.session if point else None,
+        "stale": point.stale if point else None,
+    }
+
+
+def shown(number: Decimal | None, unit: Decimal) -> Decimal | None:
+    """Rounds half even to `unit`; a rounded loss is never shown as -0.00."""
+    if number is None:
+        return None
+    rounded = number.quantize(unit, ROUND_HALF_EVEN, _SHOWN)
+    return rounded if rounded else rounded.copy_abs()
+
+
+def minor_unit(currency: str) -> Decimal:
+    return _UNITS.get(currency, CENT)
+
+
+def wire_time(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+# --- from rows to holdings ----------------------------------------------------------------------------------
+
+
+def session_start(now: datetime) -> datetime:
+    """The start of a 24/7 session: midnight UTC."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def hold(
+    portfolio_id: int, name: str, currency: str, rows: Iterable[Row], names: Mapping[str, str], now: datetime
+) -> Holdings:
+    """Works out from the ledger what ticks do not change; raises LedgerError where rows cannot be booked."""
+    rows = list(rows)
+    books = replay(rows)
+    baseline_at = session_start(now)
+    window: dict[str | None, list[Row]] = {}
+    for row in rows:
+        if row.time > baseline_at:
+            window.setdefault(row.symbol, []).append(row)
+    with localcontext(EXACT):
+        positions = tuple(
+            _holding(symbol, names.get(symbol, ""), account, window.get(symbol, []), baseline_at)
+            for symbol, account in sorted(books.accounts.items())
+            if account.quantity or symbol in window
+        )
+        today = [row for row in window.get(None, []) if row.currency == currency]
+        own = [account for account in books.accounts.values() if account.currency == currency]
+        return Holdings(
+            portfolio_id=portfolio_id,
+            name=name,
+            currency=currency,
+            positions=positions,
+            cash=books.cash.get(currency, ZERO),
+            other_cash=tuple(sorted(code for code, sum_ in books.cash.items() if sum_ and code != currency)),
+            realized=sum((account.realized for account in own), ZERO),
+            invested=sum((account.cost for account in own), ZERO),
+            income=ZERO,
+            external_flows=sum((row.flow for row in today), ZERO),
+            cash_fees=sum((row.fee for row in today), ZERO),
+            baseline_at=baseline_at,
+            valid_until=baseline_at + timedelta(days=1),
+        )
+
+
+def _holding(symbol: str, name: str, account: Account, rows: list[Row], baseline_at: datetime) -> Holding:
+    quantity, unit = account.quantity, minor_unit(account.currency)
+    average_cost = _trimmed(div(account.cost, quantity * account.multiplier)) if quantity else None
+    return Holding(
+        symbol=symbol,
+        name=name,
+        currency=account.currency,
+        multiplier=account.multiplier,
+        quantity=quantity,
+        cost=account.cost,
+        realized=account.realized,
+        average_cost=average_cost,
+        opening=quantity - sum((row.signed for row in rows), ZERO),
+        traded=sum((row.value for row in rows), ZERO),
+        fees=sum((row.fee for row in rows), ZERO),
+        baseline_at=baseline_at,
+        wire={
+            "symbol": symbol,
+            "name": name,
+            "currency": account.currency,
+            "quantity": quantity,
+            "average_cost": average_cost,
+            "cost": shown(account.cost, unit),
+            "realized": shown(account.realized, unit),
+            "baseline_at": wire_time(baseline_at),
+        },
+    )
+
+
+def _trimmed(number: Decimal) -> Decimal:
+    text = f"{number:f}"
+    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+# --- from prices to values ----------------------------------------------------------------------------------
+
+
+def value(holdings: Holdings, prices: Mapping[str, PricePoint]) -> Valuation:
+    """Values the portfolio at `prices`, by symbol."""
+    with localcontext(EXACT):
+        positions = tuple(
+            _position(holding, prices.get(holding.symbol), holdings.currency)
+            for holding in holdings.positions
+        )
+        total = holdings.cash + sum((p.value for p in positions if p.value is not None), ZERO)
+        change = sum((p.daily_change for p in positions if p.daily_change is not None), -holdings.cash_fees)
+        base = total - change + max(ZERO, -holdings.external_flows)
+        held = [position for position in positions if position.holding.quantity]
+        count = len(held) + len(holdings.other_cash)
+        unpriced = tuple((p.holding.symbol, p.unpriced) for p in held if p.unpriced) + tuple(
+            (currency, "no_rate") for currency in holdings.other_cash
+        )
+        return Valuation(
+            holdings=holdings,
+            positions=positions,
+            total_value=total,
+            daily_change=change,
+            daily_change_percent=div(HUNDRED * change, base) if base > 0 else None,
+            unrealized=sum((p.unrealized for p in positions if p.unrealized is not None), ZERO),
+            coverage=div(Decimal(count - len(unpriced)), Decimal(count)) if count else ONE,
+            unpriced=unpriced,
+            unexplained=tuple(
+                p.holding.symbol
+                for p in positions
+                if p.daily_change is None and not (p.unpriced and p.holding.quantity)
+            ),
+            oldest_price_at=min((p.point.as_of for p in held if p.point and not p.unpriced), default=None),
+        )
+
+
+def _position(holding: Holding, point: PricePoint | None, base: str) -> PositionValue:
+    if holding.currency != base:
+        return PositionValue(holding=holding, point=point, unpriced="no_rate")
+    if point is None:
+        return PositionValue(holding=holding, point=None, unpriced="no_price")
+    worth = holding.quantity * point.price * holding.multiplier
+    gain = worth - holding.cost
+    components = explain(holding, point)
+    change = components.total if components else None
+    return PositionValue(
+        holding=holding,
+        point=point,
+        value=worth,
+        unrealized=gain,
+        unrealized_percent=div(HUNDRED * gain, abs(holding.cost)) if holding.cost else None,
+        components=components,
+        daily_change=change,
+        daily_change_percent=_percent_of_day(holding, point, change),
+    )
+
+
+def explain(holding: Holding, point: PricePoint) -> Components | None:
+    """Splits the change since the baseline; None if the baseline's price is needed and unknown."""
+    if not holding.opening:
+        price = ZERO
+    elif point.previous_close is None:
+        return None
+    else:
+        price = holding.opening * (point.price - point.previous_close) * holding.multiplier
+    # Against having held still: what was bought is now worth P1, and cost what was paid.
+    bought = (holding.quantity - holding.opening) * point.price * holding.multiplier
+    return Components(price=price, trades=bought - holding.traded, fees=-holding.fees)
+
+
+def _percent_of_day(holding: Holding, point: PricePoint, change: Decimal | None) -> Decimal | None:
+    """100 · D / max(|V0|, |V0 + what flowed in|), with the sign of D."""
+    if change is None:
+        return None
+    before = holding.opening * (point.previous_close or ZERO) * holding.multiplier
+    base = max(abs(before), abs(before + holding.traded))
+    return div(HUNDRED * change, base) if base else None
