@@ -103,7 +103,9 @@ def claim_socket(state_dir: Path) -> Path:
         # A shared directory such as /tmp: somebody else may have made this name before us.
         found = path.parent.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise EmbeddedRedisError(f"expected {path.parent} to be a private directory of this user; remove it")
+            raise EmbeddedRedisError(
+                f"expected {path.parent} to be a private directory of this user; remove it"
+            )
     if answers(path):
         raise EmbeddedRedisError(f"another Redis server already listens on {path}; stop it first")
     path.unlink(missing_ok=True)

@@ -2,8 +2,17 @@
 
 import os
 import secrets
+from pathlib import Path
 
+from config import embedded_redis
 from config.settings import environment
+
+# Before base reads it: any command in another terminal finds the Redis of a running demo.
+if not environment.text("REDIS_URL"):
+    os.environ["REDIS_URL"] = embedded_redis.url(
+        Path(environment.text("STATE_DIR", str(environment.BASE_DIR / "var")))
+    )
+
 from config.settings.base import *
 from config.settings.base import ALLOWED_HOSTS, LOGGING, STATE_DIR, logging_config, REALTIME_LOG_FILE
 

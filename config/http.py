@@ -1,0 +1,23 @@
+"""Asks a server on this machine for one page's status, without a thread and without a client library."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+TIMEOUT = 2.0
+
+
+async def status_of(url: str) -> int | None:
+    """Returns the status that `url` answers with, or None while nothing answers there."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            try:
+                request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
+                writer.write(request.encode())
+                words = (await reader.readline()).split()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return None
+    return int(words[1]) if len(words) > 1 and words[1].isdigit() else None
