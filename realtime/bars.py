@@ -1,0 +1,175 @@
+"""Minute and daily bars of one symbol, built from every tick before conflation.
+
+Owns only the arithmetic: it stores nothing and reads no clock. Ticks must come in order of their own time; a tick
+from before the open bar is left out of the bars, because the bar it belongs to has been handed over already.
+"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from assets.market import Bar
+
+Interval = Literal["1m", "1d"]
+LENGTHS: dict[Interval, timedelta] = {"1m": timedelta(minutes=1), "1d": timedelta(days=1)}
+
+
+def minute_start(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(second=0, microsecond=0)
+
+
+def day_start(time: datetime) -> datetime:
+    """Returns 00:00 UTC of that day, the open of a 24/7 session."""
+    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+class OpenBar:
+    """One bar that still grows.
+
+    `fresh` says that the bar may have begun before we listened, so that what is stored of it must be kept.
+    """
+
+    __slots__ = ("close", "end", "first_quantity", "fresh", "high", "interval", "low", "open", "start", "volume")
+
+    def __init__(self, interval: Interval, start: datetime, price: Decimal, *, fresh: bool = False) -> None:
+        self.interval: Interval = interval
+        self.start = start
+        self.end = start + LENGTHS[interval]
+        self.open = self.high = self.low = self.close = price
+        self.volume: Decimal | None = None
+        self.first_quantity: Decimal | None = None
+        self.fresh = fresh
+
+    @classmethod
+    def resume(cls, bar: Bar) -> "OpenBar":
+        """Goes on with a bar that was stored before it was over."""
+        resumed = cls(bar.interval, bar.start, bar.open)
+        resumed.high, resumed.low, resumed.close, resumed.volume = bar.high, bar.low, bar.close, bar.volume
+        return resumed
+
+    def add(self, price: Decimal, quantity: Decimal | None) -> None:
+        if price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
+        self.close = price
+        if quantity is not None:
+            if self.volume is None:
+                self.volume = self.first_quantity = quantity
+            else:
+                self.volume += quantity
+
+    def bar(self, symbol: str) -> Bar:
+        return Bar(
+            symbol=symbol,
+            interval=self.interval,
+            start=self.start,
+            open=self.open,
+            high=self.high,
+            low=self.low,
+            close=self.close,
+            volume=self.volume,
+        )
+
+
+class BuiltBar(NamedTuple):
+    """A bar to be stored; a `fresh` one joins what is stored of it, any other replaces it."""
+
+    bar: Bar
+    fresh: bool = False
+    first_quantity: Decimal | None = None
+
+    def joined(self, stored: Bar) -> Bar:
+        """Returns both as one bar.
+
+        The first tick after a connection repeats the source's last trade, which the stored bar has counted.
+        """
+        bar, volume = self.bar, self.bar.volume
+        if volume is not None and stored.volume is not None:
+            volume += stored.volume - (self.first_quantity or 0)
+        return msgspec.structs.replace(
+            bar,
+            open=stored.open,
+            high=max(bar.high, stored.high),
+            low=min(bar.low, stored.low),
+            volume=stored.volume if volume is None else volume,
+        )
+
+
+class BarBuilder:
+    """The open minute and the open day of one symbol."""
+
+    __slots__ = ("_floors", "day", "minute", "symbol")
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.minute: OpenBar | None = None
+        self.day: OpenBar | None = None
+        # Where each interval's last handed-over bar ended: a straggler must not open that bar again.
+        self._floors: dict[Interval, datetime] = {}
+
+    def add(self, price: Decimal, quantity: Decimal | None, time: datetime) -> list[BuiltBar]:
+        """Takes one tick and returns the bars that it closed."""
+        minute, day = self.minute, self.day
+        # Nearly every tick falls into the open minute, hence also into the open day.
+        if minute is not None and day is not None and minute.start <= time < minute.end <= day.end:
+            minute.add(price, quantity)
+            day.add(price, quantity)
+            return []
+        closed = self.close_until(time)
+        self.minute = self._added("1m", self.minute, minute_start(time), price, quantity, time)
+        self.day = self._added("1d", self.day, day_start(time), price, quantity, time)
+        return closed
+
+    def _added(
+        self,
+        interval: Interval,
+        bar: OpenBar | None,
+        start: datetime,
+        price: Decimal,
+        quantity: Decimal | None,
+        time: datetime,
+    ) -> OpenBar | None:
+        floor = self._floors.get(interval)
+        if floor is not None and time < floor:
+            return bar
+        if bar is None:
+            bar = OpenBar(interval, start, price, fresh=floor is None)
+        if time >= bar.start:
+            bar.add(price, quantity)
+        return bar
+
+    def close_until(self, time: datetime) -> list[BuiltBar]:
+        """Returns and forgets the bars that are over at `time`."""
+        closed = []
+        if self.minute is not None and self.minute.end <= time:
+            closed.append(self._built(self.minute))
+            self._floors["1m"] = self.minute.end
+            self.minute = None
+        if self.day is not None and self.day.end <= time:
+            closed.append(self._built(self.day))
+            self._floors["1d"] = self.day.end
+            self.day = None
+        return closed
+
+    def _built(self, bar: OpenBar) -> BuiltBar:
+        return BuiltBar(bar.bar(self.symbol), bar.fresh, bar.first_quantity)
+
+    def open_bars(self) -> list[BuiltBar]:
+        return [self._built(bar) for bar in (self.minute, self.day) if bar is not None]
+
+    def resume(self, bar: Bar) -> None:
+        """Goes on with a stored bar, unless one is open already."""
+        if bar.interval == "1m" and self.minute is None:
+            self.minute = OpenBar.resume(bar)
+        elif bar.interval == "1d" and self.day is None:
+            self.day = OpenBar.resume(bar)
+
+    def restart(self) -> list[BuiltBar]:
+        """Returns and forgets what is open: the next tick may be of any time."""
+        left = self.open_bars()
+        self.minute = self.day = None
+        self._floors.clear()
+        return left
