@@ -1,7 +1,7 @@
 """What a feed is: one vendor's stream as frames in and values out, the wire it comes over, and its errors.
 
-A `Feed` is sans-I/O and its only vocabulary is here: a vendor's file imports this and `assets.market`, nothing
-else. What keeps a feed alive is `realtime.feeds.runner`. Symbols here are the vendor's own.
+A `Feed` is sans-I/O and its only vocabulary is here: a vendor's file imports this and `assets.market`,
+nothing else. What keeps a feed alive is `realtime.feeds.runner`. Symbols here are the vendor's own.
 """
 
 import asyncio

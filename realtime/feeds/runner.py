@@ -1,8 +1,8 @@
 """The runner of a feed: socket, watchdog, back-off, resubscription, and the decision permanent or not.
 
-It knows no Redis, no settings and no asset; it hands a vendor's own symbols to its `Sink`. A connection is "live"
-only when data flows, not when it opens; the back-off begins anew only then, so that a vendor who accepts and drops
-us is not hammered.
+It knows no Redis, no settings and no asset; it hands a vendor's own symbols to its `Sink`. A connection is
+"live" only when data flows, not when it opens; the back-off begins anew only then, so that a vendor who accepts
+and drops us is not hammered.
 """
 
 import asyncio
