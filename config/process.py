@@ -13,7 +13,7 @@ from collections.abc import Callable
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> Callable[[], None]:
+def die_with_parent(*, hears_interrupt: bool = False) -> Callable[[], None]:
     """Returns what a child runs between fork and exec: SIGKILL when its parent is gone, and deaf to Ctrl-C.
 
     A terminal sends Ctrl-C to the whole process group; the parent alone hears it and stops its children in order.
@@ -23,7 +23,8 @@ def die_with_parent() -> Callable[[], None]:
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
     def prepare() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        if not hears_interrupt:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         if prctl is not None:
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the call above

@@ -14,7 +14,7 @@ if not environment.text("REDIS_URL"):
     )
 
 from config.settings.base import *
-from config.settings.base import ALLOWED_HOSTS, LOGGING, STATE_DIR, logging_config, REALTIME_LOG_FILE
+from config.settings.base import ALLOWED_HOSTS, REALTIME_LOG_FILE, STATE_DIR, logging_config
 
 
 def _secret_key() -> str:

@@ -1,0 +1,94 @@
+"""What tests share: a real Redis for each test process, and whole systems started the way a person starts one."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+
+from config import embedded_redis
+from tests.live import LiveSystem
+
+
+def pytest_configure() -> None:
+    settings.STATE_DIR.mkdir(mode=0o700, exist_ok=True)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(settings.STATE_DIR, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_url() -> Iterator[str]:
+    """The address of this process's own Redis, which `settings.REDIS_URL` names too."""
+    if settings.REDIS_URL != embedded_redis.url(settings.STATE_DIR):
+        yield settings.REDIS_URL
+        return
+    with embedded_redis.running(settings.STATE_DIR) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def empty_redis(redis_url: str) -> None:
+    """Every test begins with nothing in Redis."""
+    with redis.Redis.from_url(redis_url, socket_timeout=5) as client:
+        client.flushdb()
+
+
+@pytest.fixture(scope="module")
+def live_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., LiveSystem]]:
+    """Starts whole systems through `manage.py rundemo`, each with a state directory of its own.
+
+    `live_system(env={...}, args=[...])` returns a running one; asked again with the same words in the same
+    module, the same one. `fresh=True` starts another. All are stopped when the module ends.
+    """
+    with ExitStack() as stack:
+        running: dict[Any, LiveSystem] = {}
+
+        def start(
+            env: dict[str, str] | None = None, args: list[str] | None = None, fresh: bool = False
+        ) -> LiveSystem:
+            key = (tuple(sorted((env or {}).items())), tuple(args or ()))
+            if fresh or key not in running or not running[key].is_running:
+                with _database_of_its_own(stack) as database:
+                    system = LiveSystem(
+                        tmp_path_factory.mktemp("live"), {**database, **(env or {})}, args or []
+                    )
+                stack.callback(system.stop)
+                system.wait_until_ready()
+                if fresh:
+                    return system
+                running[key] = system
+            return running[key]
+
+        yield start
+
+
+@contextmanager
+def _database_of_its_own(stack: ExitStack) -> Iterator[dict[str, str]]:
+    """Yields a DATABASE_URL for a new system where the suite runs on PostgreSQL; SQLite needs none."""
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        yield {}
+        return
+    import psycopg
+
+    server = os.environ["DATABASE_URL"].rsplit("/", 1)[0]
+    name = f"livefolio_live_{os.urandom(4).hex()}"
+
+    def administer(statement: str) -> None:
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]
+
+    administer(f"CREATE DATABASE {name}")
+    stack.callback(administer, f"DROP DATABASE {name} WITH (FORCE)")
+    yield {"DATABASE_URL": f"{server}/{name}"}
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    return tmp_path / "state"
