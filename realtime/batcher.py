@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from assets.market import Bar, Depth, Quote, Trade
 from realtime.bars import BarBuilder, BuiltBar, day_start
+from realtime.feeds.base import Event
 from realtime.protocol import QuoteRecord, wire_time
 
 Window = Literal["session", "24h"]
@@ -336,9 +337,10 @@ class Batcher:
 
     # -- what the source says
 
-    def take(self, events: Iterable[object], received_at: datetime, monotonic: float) -> None:
-        """Takes events of the source; one that cannot be used is counted and harms no other."""
+    def take(self, events: Iterable[Event], received_at: datetime, monotonic: float) -> list[Event]:
+        """Takes what the market did and returns the other events; one that cannot be used is counted."""
         latest = received_at + FUTURE_LIMIT
+        others: list[Event] = []
         for event in events:
             try:
                 if isinstance(event, Quote):
@@ -347,8 +349,11 @@ class Batcher:
                     self._trade(event, received_at, latest, monotonic)
                 elif isinstance(event, Depth):
                     self._depth(event, received_at, monotonic)
+                else:
+                    others.append(event)
             except (ArithmeticError, TypeError, ValueError):
                 self.rejected["malformed"] += 1
+        return others
 
     def confirm(self, source_symbols: Iterable[str] | None, received_at: datetime, monotonic: float) -> None:
         """The source says that its last prices still hold."""
@@ -466,7 +471,8 @@ class Batcher:
         line.is_stale = False
         self.ticks += 1
         self.last_tick_at = monotonic
-        self._changed(line)
+        if not line.is_dirty:  # else it goes along with what changed already
+            self._changed(line)
 
     # -- what the clock says
 
@@ -507,23 +513,21 @@ class Batcher:
     # -- epochs
 
     def restart(self) -> None:
-        """Begins the numbers anew and lets times go back: what follows does not continue what came before."""
+        """Lets times go back: what follows does not continue what came before."""
         for line in self.lines.values():
-            line.seq = 0
             line.floor = None
             line.quote = None
             if self._has_own_clock:
                 line.trade = None
                 for built in line.bars.restart():
                     self._built(line, built._replace(fresh=False))
-            if line.is_dirty and line.price is not None:
-                line.seq = 1
 
     def begin(self, epoch: int, superseded: Collection[str] = ()) -> None:
-        """Takes a new epoch; every last value is sent again in it but those that another source has overtaken."""
+        """Numbers anew; every last value is sent again, except those that another source has overtaken."""
         self.epoch = epoch
         for symbol, line in self.lines.items():
-            if line.price is not None and line.seq == 0 and symbol not in superseded:
+            line.seq = 0
+            if line.price is not None and symbol not in superseded:
                 self._changed(line)
 
     # -- what is sent

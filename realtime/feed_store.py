@@ -1,0 +1,322 @@
+"""What the price feed reads from the database and writes to it; plain functions, run in the feed's database thread.
+
+Prices and bars only: Redis has the hot values. Nothing here is called for a tick.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import NamedTuple, TypeVar
+
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
+from django.db.models import OuterRef, Subquery
+
+from assets.fields import ExactDecimalField
+from assets.market import Bar
+from assets.models import Asset, FeedSymbol, PriceBar, normal_symbol
+from realtime.bars import BuiltBar, day_start, minute_start
+from realtime.batcher import Close, LastPrice, Listing
+
+log = logging.getLogger("personal_finance.realtime.feed")
+
+# SQLite takes 32,766 variables in a statement; a bar has ten.
+CHUNK = 500
+MINUTE_BARS_KEPT = timedelta(days=7)
+# A `last_updated` further ahead was written by a broken clock and must not lock the row.
+CLOCK_SLACK = timedelta(minutes=1)
+# Where nobody has said otherwise, what is real goes before what is played back or made up.
+PRIORITIES = {"replay": 50, "simulator": 100}
+
+T = TypeVar("T")
+
+
+class NewAsset(NamedTuple):
+    """What a source needs to have in the database to be followed."""
+
+    source_symbol: str
+    symbol: str
+    name: str
+    currency: str
+    asset_class: str
+
+
+class PriceRow(NamedTuple):
+    """A last price on its way to the database."""
+
+    asset_id: int
+    price: Decimal
+    as_of: datetime
+    source: str
+    received_at: datetime
+
+
+class BarRow(NamedTuple):
+    asset_id: int
+    built: BuiltBar
+    source: str
+
+
+def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
+    """Creates the assets and feed symbols that are missing; returns how many feed symbols that were."""
+    known = set(FeedSymbol.objects.filter(source=source).values_list("symbol", flat=True))
+    missing = {new.symbol: new for new in wanted if new.source_symbol not in known}
+    if not missing:
+        return 0
+    with transaction.atomic():
+        Asset.objects.bulk_create(
+            [
+                Asset(
+                    symbol=normal_symbol(new.symbol),
+                    name=new.name,
+                    currency=new.currency,
+                    asset_class=new.asset_class,
+                )
+                for new in missing.values()
+            ],
+            ignore_conflicts=True,
+            batch_size=CHUNK,
+        )
+        ids: dict[str, int] = {}
+        for symbols in chunks(list(missing)):
+            ids.update(Asset.objects.filter(symbol__in=symbols).values_list("symbol", "id"))
+        rows = [
+            FeedSymbol(
+                asset_id=ids[symbol], source=source, symbol=new.source_symbol, priority=PRIORITIES.get(source, 0)
+            )
+            for symbol, new in missing.items()
+        ]
+        # An asset may have this source already, under another symbol that somebody chose.
+        FeedSymbol.objects.bulk_create(rows, ignore_conflicts=True, batch_size=CHUNK)
+    return len(rows)
+
+
+def read_listings(source: str) -> list[Listing]:
+    """Returns every asset that lists the source, with all of the asset's sources in order of priority."""
+    rows = (
+        FeedSymbol.objects.filter(asset__feed_symbols__source=source)
+        .order_by("asset_id", "priority", "id")
+        .values_list("asset_id", "source", "symbol", "asset__symbol", "asset__currency")
+    )
+    listings = []
+    for asset_id, group in groupby(rows, key=lambda row: row[0]):
+        members = list(group)
+        source_symbol = next(symbol for _, name, symbol, _, _ in members if name == source)
+        _, _, _, symbol, currency = members[0]
+        listings.append(Listing(asset_id, symbol, currency, source_symbol, tuple(row[1] for row in members)))
+    return listings
+
+
+def read_last_prices(source: str, asset_ids: Sequence[int]) -> dict[str, LastPrice]:
+    """Returns the stored last prices that came from the source."""
+    found = {}
+    for ids in chunks(asset_ids):
+        assets = Asset.objects.filter(id__in=ids, price_source=source).exclude(current_price=None)
+        for symbol, price, as_of, updated in assets.values_list(
+            "symbol", "current_price", "price_as_of", "last_updated"
+        ):
+            if price is not None and as_of is not None:
+                found[symbol] = LastPrice(price, as_of, updated or as_of)
+    return found
+
+
+def read_closes(asset_ids: Sequence[int], session_start: datetime) -> dict[str, Close]:
+    """Returns each asset's last daily close of a session before the one that begins at `session_start`."""
+    bars = PriceBar.objects.filter(asset=OuterRef("pk")).last_closed_before(session_start)
+    closes = {}
+    for ids in chunks(asset_ids):
+        assets = Asset.objects.filter(id__in=ids).annotate(
+            close=Subquery(bars.values("close")[:1]), close_start=Subquery(bars.values("start")[:1])
+        )
+        for symbol, close, start in assets.values_list("symbol", "close", "close_start"):
+            if close is not None:
+                closes[symbol] = Close(day_start(start), close)
+    return closes
+
+
+def read_open_bars(asset_ids: Sequence[int], now: datetime) -> dict[str, list[Bar]]:
+    """Returns what is stored of the minute and the day of `now`."""
+    starts = {PriceBar.Interval.DAY: day_start(now), PriceBar.Interval.MINUTE: minute_start(now)}
+    found: dict[str, list[Bar]] = defaultdict(list)
+    for ids in chunks(asset_ids):
+        for interval, start in starts.items():
+            rows = PriceBar.objects.filter(asset_id__in=ids, interval=interval, start=start).select_related("asset")
+            for row in rows:
+                found[row.asset.symbol].append(_bar(row))
+    return found
+
+
+def latest_daily_starts(asset_ids: Sequence[int]) -> dict[int, datetime]:
+    """Returns the start of each asset's newest daily bar."""
+    newest = PriceBar.objects.filter(asset=OuterRef("pk"), interval="1d").order_by("-start").values("start")[:1]
+    found: dict[int, datetime] = {}
+    for ids in chunks(asset_ids):
+        rows = Asset.objects.filter(id__in=ids).annotate(newest=Subquery(newest)).values_list("id", "newest")
+        found.update((asset_id, start) for asset_id, start in rows if start is not None)
+    return found
+
+
+class StoredPrice(NamedTuple):
+    """What the database knows of an asset's price, whatever its source."""
+
+    symbol: str
+    currency: str
+    price: Decimal
+    as_of: datetime
+    source: str
+    updated: datetime
+
+
+def read_stored_prices() -> list[StoredPrice]:
+    """Returns every asset's stored price."""
+    rows = Asset.objects.exclude(current_price=None).values_list(
+        "symbol", "currency", "current_price", "price_as_of", "price_source", "last_updated"
+    )
+    return [
+        StoredPrice(symbol, currency, price, as_of, source, updated or as_of)
+        for symbol, currency, price, as_of, source, updated in rows
+        if price is not None and as_of is not None
+    ]
+
+
+def _bar(row: PriceBar) -> Bar:
+    return Bar(
+        symbol=row.asset.symbol,
+        interval="1d" if row.interval == PriceBar.Interval.DAY else "1m",
+        start=row.start.astimezone(UTC),
+        open=row.open,
+        high=row.high,
+        low=row.low,
+        close=row.close,
+        volume=row.volume,
+    )
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def write(prices: Sequence[PriceRow], bars: Sequence[BarRow]) -> int:
+    """Stores all of it in one transaction; a row that the database refuses is dropped, named, and harms no other.
+
+    Returns:
+        how many rows were refused.
+
+    Raises:
+        OperationalError: the database is away or locked; nothing was stored.
+    """
+    if not prices and not bars:
+        return 0
+    try:
+        with transaction.atomic():
+            _write_prices(prices)
+            _write_bars(bars)
+        return 0
+    except OperationalError:
+        raise
+    except (DatabaseError, ValidationError, ValueError, OverflowError):
+        return sum(_write_alone([row], []) for row in prices) + sum(_write_alone([], [row]) for row in bars)
+
+
+def _write_alone(prices: Sequence[PriceRow], bars: Sequence[BarRow]) -> int:
+    try:
+        with transaction.atomic():
+            _write_prices(prices)
+            _write_bars(bars)
+        return 0
+    except IntegrityError:  # the asset was deleted meanwhile
+        return 1
+    except OperationalError:
+        raise
+    except (DatabaseError, ValidationError, ValueError, OverflowError) as error:
+        asset_id = prices[0].asset_id if prices else bars[0].asset_id
+        log.error("the database refused a row", extra={"asset_id": asset_id, "error": str(error)})
+        return 1
+
+
+def _write_prices(rows: Sequence[PriceRow]) -> None:
+    if not rows:
+        return
+    price = ExactDecimalField()
+    adapt = connection.ops.adapt_datetimefield_value
+    # A frozen process that wakes up must not put an older price over a newer one. Received time, because a
+    # recording's own times go back with each loop.
+    statement = (
+        f"UPDATE {Asset._meta.db_table} SET current_price = %s, price_as_of = %s, price_source = %s, "
+        "last_updated = %s WHERE id = %s AND (last_updated IS NULL OR last_updated <= %s OR last_updated > %s)"
+    )
+    ahead = datetime.now(UTC) + CLOCK_SLACK
+    values = [
+        (
+            price.get_db_prep_save(row.price, connection),
+            adapt(row.as_of),
+            row.source,
+            adapt(row.received_at),
+            row.asset_id,
+            adapt(row.received_at),
+            adapt(ahead),
+        )
+        for row in sorted(rows)
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, values)
+
+
+def _write_bars(rows: Sequence[BarRow]) -> None:
+    if not rows:
+        return
+    newest: dict[tuple[int, str, datetime], BarRow] = {}
+    for row in rows:
+        newest[row.asset_id, row.built.bar.interval, row.built.bar.start] = row
+    stored = _stored([key for key, row in newest.items() if row.built.fresh])
+    objects = []
+    for key in sorted(newest):
+        row = newest[key]
+        bar = row.built.joined(stored[key]) if key in stored else row.built.bar
+        objects.append(
+            PriceBar(
+                asset_id=row.asset_id,
+                interval=bar.interval,
+                start=bar.start,
+                open=bar.open,
+                high=bar.high,
+                low=bar.low,
+                close=bar.close,
+                volume=bar.volume,
+                source=row.source,
+            )
+        )
+    PriceBar.objects.bulk_create(
+        objects,
+        batch_size=CHUNK,
+        update_conflicts=True,
+        unique_fields=["asset", "interval", "start"],
+        update_fields=["open", "high", "low", "close", "volume", "source"],
+    )
+
+
+def _stored(keys: Sequence[tuple[int, str, datetime]]) -> Mapping[tuple[int, str, datetime], Bar]:
+    found = {}
+    for some in chunks(keys):
+        rows = PriceBar.objects.filter(
+            asset_id__in={key[0] for key in some}, start__in={key[2] for key in some}
+        ).select_related("asset")
+        found.update({(row.asset_id, row.interval, row.start.astimezone(UTC)): _bar(row) for row in rows})
+    return found
+
+
+def prune_minute_bars(now: datetime) -> int:
+    """Deletes minute bars older than a week; returns how many."""
+    old = PriceBar.objects.filter(interval=PriceBar.Interval.MINUTE, start__lt=now - MINUTE_BARS_KEPT)
+    deleted, _ = old.delete()
+    return deleted
