@@ -42,12 +42,14 @@ def adopt(fd: int) -> socket.socket:
     """Returns the socket that a parent or systemd opened and passed on as file descriptor `fd`."""
     try:
         listener = socket.socket(fileno=fd)
-        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise OSError(errno.EINVAL, "it does not listen")
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
         raise ListenError(
             f"--fd: expected a listening socket, was descriptor {fd} ({error.strerror})"
         ) from error
+    if not listens:
+        listener.detach()  # it stays its owner's to close
+        raise ListenError(f"--fd: expected a listening socket, was descriptor {fd}, which does not listen")
     if listener.family != socket.AF_UNIX:
         tune(listener)
     return listener
