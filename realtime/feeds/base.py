@@ -277,7 +277,7 @@ class Feed(ABC):
     """
 
     source: ClassVar[str]
-    modes: ClassVar[frozenset[Mode]]
+    modes: frozenset[Mode]
     symbols: tuple[str, ...] = ()
     needs_symbols: bool = True
     silence_after: float | None = 30.0
@@ -312,7 +312,7 @@ class PolledFeed(ABC):
     """A vendor that is asked rather than listened to. The runner asks every interval, a batch at a time."""
 
     source: ClassVar[str]
-    modes: ClassVar[frozenset[Mode]]
+    modes: frozenset[Mode]
     symbols: tuple[str, ...] = ()
 
     @abstractmethod

@@ -164,7 +164,7 @@ class CoinbaseFeed(Feed):
     """
 
     source: ClassVar[str] = "coinbase"
-    modes: ClassVar[frozenset[Mode]] = frozenset({"ltpc", "quote", "full"})
+    modes: frozenset[Mode] = frozenset({"ltpc", "quote", "full"})
 
     def __init__(
         self,

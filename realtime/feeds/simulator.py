@@ -77,7 +77,7 @@ class SimulatorFeed(Feed):
     """
 
     source: ClassVar[str] = "simulator"
-    modes: ClassVar[frozenset[Mode]] = frozenset({"ltpc", "quote", "full"})
+    modes: frozenset[Mode] = frozenset({"ltpc", "quote", "full"})
     silence_after = None  # a clock cannot fall silent
 
     def __init__(
