@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     DecimalColumn = models.Field[Any, Any]
 else:
     DecimalColumn = models.Field  # generic only to the type checker
+
+validate_currency = RegexValidator(
+    r"^[A-Z][A-Z0-9]{1,9}\Z", "expected a currency's code in capitals, like USD"
+)
 
 DIGITS = 38
 PLACES = 18

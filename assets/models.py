@@ -6,17 +6,10 @@ The hot price lives in Redis (`assets.snapshots`); the columns here are a thrott
 import re
 from datetime import datetime
 
-from typing import TYPE_CHECKING
-
 from django.core.exceptions import ValidationError
 from django.db import models
 
 from assets.fields import ExactDecimalField
-
-if TYPE_CHECKING:
-    BarQuerySet = models.QuerySet["PriceBar"]
-else:
-    BarQuerySet = models.QuerySet  # generic only to the type checker
 
 SYMBOL = re.compile(r"[A-Z0-9._:|/^=-]{1,64}")
 
@@ -89,7 +82,7 @@ class FeedSymbol(models.Model):
         return f"{self.source}:{self.symbol}"
 
 
-class PriceBarQuerySet(BarQuerySet):
+class PriceBarQuerySet(models.QuerySet["PriceBar"]):
     def daily(self) -> "PriceBarQuerySet":
         return self.filter(interval=PriceBar.Interval.DAY)
 

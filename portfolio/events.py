@@ -9,6 +9,7 @@ import logging
 from functools import partial
 from typing import Any
 
+import redis
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
@@ -42,9 +43,11 @@ def _on_commit(message: dict[str, Any]) -> None:
 def _send(message: dict[str, Any]) -> None:
     try:
         async_to_sync(_group_send)(message)
+    except (redis.RedisError, OSError, TimeoutError) as error:
+        # The row is stored: viewers catch up at their next subscription.
+        log.warning("portfolio event not sent", extra={**message, "error": str(error)})
     except Exception:
-        # Redis may be away, and the row is stored: viewers catch up at their next subscription.
-        log.exception("portfolio event not sent", extra={"portfolio_id": message["portfolio_id"]})
+        log.exception("portfolio event not sent", extra=message)
 
 
 async def _group_send(message: dict[str, Any]) -> None:

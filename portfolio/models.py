@@ -1,7 +1,7 @@
 """What a user owns: portfolios, their transactions, the positions that follow from them, and a watchlist.
 
-Transactions are the truth. Positions are rebuilt from them in the database transaction that changes a row, under
-a lock on the portfolio: concurrent edits lose nothing, and a row that cannot be booked is never stored.
+Transactions are the truth. Positions are rebuilt from them in the database transaction that changes a row,
+under a lock on the portfolio: concurrent edits lose nothing, and a row that cannot be booked is never stored.
 """
 
 from collections.abc import Collection, Iterable
@@ -12,18 +12,14 @@ from typing import Any, cast
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
 from django.db import models, transaction
 from django.utils import timezone
 
-from assets.fields import ExactDecimalField
+from assets.fields import ExactDecimalField, validate_currency
 from assets.models import Asset
 from portfolio.ledger import CASH_KINDS, ZERO, Kind, LedgerError, Row, check, replay
 from portfolio.valuation import Holdings, hold
 
-validate_currency = RegexValidator(
-    r"^[A-Z][A-Z0-9]{1,9}\Z", "expected a currency's code in capitals, like USD"
-)
 # A browser's clock may be a little ahead of ours.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 

@@ -47,7 +47,7 @@ _SHOWN = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 
 
 class PricePoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An asset's price and where it is from; `previous_close` is that of the session before the current one."""
+    """An asset's price and where it is from; `previous_close` is of the session before the current one."""
 
     price: Decimal
     as_of: datetime

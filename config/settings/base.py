@@ -157,19 +157,21 @@ SESSION_COOKIE_SAMESITE = "Lax"
 REST_FRAMEWORK: dict[str, Any] = {
     # Bearer first: its challenge makes a missing login 401, where session authentication alone would say 403.
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "realtime.api.BearerAuthentication",
+        "realtime.authentication.BearerAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": [
         "rest_framework.permissions.IsAuthenticated",
-        "realtime.api.HasScope",
+        "realtime.authentication.HasScope",
     ],
     "DEFAULT_RENDERER_CLASSES": ["config.rendering.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["config.rendering.ExactJSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "config.api.PageNumbers",
+    "DEFAULT_PAGINATION_CLASS": "config.pagination.PageNumbers",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_RATES": {"force_price_update": "10/min"},
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    # Times stay times until the renderer, which writes all of them alike.
+    "DATETIME_FORMAT": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Livefolio",

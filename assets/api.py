@@ -1,0 +1,144 @@
+"""REST of assets and their bars. Setting a price by hand is `realtime.api`'s, because it moves dashboards."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from django.db import IntegrityError, transaction
+from django.db.models import Case, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.http import Http404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import generics, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from assets.models import Asset, PriceBar, normal_symbol
+from assets.serializers import AssetSerializer, BarSerializer, parse_moment
+from assets.snapshots import read_quotes
+
+log = logging.getLogger("personal_finance.realtime.assets")
+
+
+def last_quotes(symbols: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """Returns the last records that Redis has; none while it is away, and then the stored prices serve."""
+    try:
+        return read_quotes(symbols)
+    except redis.RedisError as error:
+        log.warning("last quotes not read, stored prices serve", extra={"error": str(error)})
+        return {}
+
+
+def with_last_close(assets: "QuerySet[Asset]") -> "QuerySet[Asset]":
+    """Adds `previous_close`: the newest stored close before today's session (00:00 UTC)."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    bars = PriceBar.objects.filter(asset=OuterRef("pk")).last_closed_before(today)
+    return assets.annotate(previous_close=Subquery(bars.values("close")[:1]))
+
+
+def find_asset(symbol: str) -> Asset:
+    """Returns the asset of a symbol from an address; raises Http404, also for what can't be a symbol."""
+    try:
+        asset = Asset.objects.filter(symbol=normal_symbol(symbol)).first()
+    except ValueError:
+        asset = None
+    if asset is None:
+        raise Http404("unknown symbol")
+    return asset
+
+
+def matching(assets: "QuerySet[Asset]", words: str) -> "QuerySet[Asset]":
+    """Assets whose symbol or name contains `words`, best match first."""
+    rank = Case(
+        When(symbol__iexact=words, then=Value(0)),
+        When(symbol__istartswith=words, then=Value(1)),
+        When(name__istartswith=words, then=Value(2)),
+        default=Value(3),
+        output_field=IntegerField(),
+    )
+    found = assets.filter(Q(symbol__icontains=words) | Q(name__icontains=words))
+    return found.order_by(rank, "symbol")
+
+
+@extend_schema_view(
+    get=extend_schema(
+        summary="Assets, or those whose symbol or name contains `search`",
+        parameters=[OpenApiParameter("search", str)],
+    ),
+    post=extend_schema(summary="Add an asset"),
+)
+class AssetList(generics.ListCreateAPIView[Asset]):
+    serializer_class = AssetSerializer
+    queryset = Asset.objects.none()
+
+    def get_queryset(self) -> "QuerySet[Asset]":
+        assets = with_last_close(Asset.objects.prefetch_related("feed_symbols"))
+        words = self.request.query_params.get("search", "").strip().replace("\0", "")
+        return matching(assets, words) if words else assets
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        page = self.paginate_queryset(self.get_queryset()) or []
+        context = {**self.get_serializer_context(), "quotes": last_quotes([asset.symbol for asset in page])}
+        return self.get_paginated_response(AssetSerializer(page, many=True, context=context).data)
+
+    def perform_create(self, serializer: serializers.BaseSerializer[Asset]) -> None:
+        try:
+            with transaction.atomic():
+                serializer.save()
+        except IntegrityError as error:  # somebody added it in between
+            raise serializers.ValidationError({"symbol": ["exists already"]}) from error
+
+
+@extend_schema_view(get=extend_schema(summary="One asset with its last value"))
+class AssetDetail(generics.RetrieveAPIView[Asset]):
+    serializer_class = AssetSerializer
+    queryset = Asset.objects.none()
+    lookup_field = "symbol"
+
+    def get_object(self) -> Asset:
+        found = find_asset(self.kwargs["symbol"])
+        return with_last_close(Asset.objects.prefetch_related("feed_symbols")).get(pk=found.pk)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        context = dict(super().get_serializer_context())
+        try:
+            symbol = normal_symbol(self.kwargs.get("symbol", ""))
+        except ValueError:
+            return context
+        return {**context, "quotes": last_quotes([symbol])}
+
+
+@extend_schema_view(
+    get=extend_schema(
+        summary="Stored bars, oldest first",
+        parameters=[
+            OpenApiParameter("interval", str, enum=PriceBar.Interval.values, default="1d"),
+            OpenApiParameter("start", OpenApiTypes.DATETIME, description="First start, inclusive"),
+            OpenApiParameter("end", OpenApiTypes.DATETIME, description="Last start, exclusive"),
+        ],
+    )
+)
+class BarList(generics.ListAPIView[PriceBar]):
+    serializer_class = BarSerializer
+    queryset = PriceBar.objects.none()
+
+    def get_queryset(self) -> "QuerySet[PriceBar]":
+        query = self.request.query_params
+        interval = query.get("interval", PriceBar.Interval.DAY)
+        if interval not in PriceBar.Interval.values:
+            raise serializers.ValidationError({"interval": f"expected 1d or 1m, was '{interval[:40]}'"})
+        bars = PriceBar.objects.filter(asset=find_asset(self.kwargs["symbol"]), interval=interval)
+        for name, lookup in (("start", "start__gte"), ("end", "start__lt")):
+            if query.get(name):
+                # An unescaped "+" of a zone arrives as a space.
+                bars = bars.filter(**{lookup: _moment(name, query[name].replace(" ", "+"))})
+        return bars.order_by("start")
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        return parse_moment(text)
+    except serializers.ValidationError as error:
+        raise serializers.ValidationError({name: error.detail}) from error

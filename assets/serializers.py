@@ -1,0 +1,169 @@
+"""The shapes of assets and bars in REST, and the fields that other apps' shapes are made of."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError as ModelError
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from assets.fields import ExactDecimalField, validate_currency
+from assets.models import Asset, AssetClass, PriceBar, normal_symbol
+
+_column = ExactDecimalField()
+
+
+@extend_schema_field({"type": "number"})
+class ExactDecimal(serializers.Field[Decimal, Any, Decimal, Any]):
+    """A decimal in, the same decimal out; text is accepted for clients whose JSON has only doubles."""
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if isinstance(data, bool) or not isinstance(data, int | Decimal | str):
+            raise serializers.ValidationError(f"expected a decimal number, was {type(data).__name__}")
+        try:
+            number = _column.to_python(data.strip() if isinstance(data, str) else data)
+        except ModelError as error:
+            raise serializers.ValidationError(error.messages) from error
+        if number is None:
+            raise serializers.ValidationError("expected a decimal number, was ''")
+        return number
+
+    def to_representation(self, value: Decimal) -> Decimal:
+        return value
+
+
+@extend_schema_field({"type": "string", "format": "date-time"})
+class Moment(serializers.Field[datetime, Any, datetime, Any]):
+    """A time with or without its zone (then UTC), or a date (then its midnight UTC)."""
+
+    def to_internal_value(self, data: Any) -> datetime:
+        if not isinstance(data, str) or len(data) > 40:
+            raise serializers.ValidationError("expected a time in ISO 8601, like 2026-11-20T15:04:05Z")
+        return parse_moment(data)
+
+    def to_representation(self, value: datetime) -> datetime:
+        return value
+
+
+def parse_moment(text: str) -> datetime:
+    try:
+        if len(text) == len("2026-11-20"):
+            return datetime.combine(date.fromisoformat(text), time(), UTC)
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise serializers.ValidationError(
+            f"expected a time in ISO 8601, like 2026-11-20T15:04:05Z, was '{text[:40]}'"
+        ) from error
+
+
+@extend_schema_field({"type": "string", "maxLength": 64})
+class Symbol(serializers.Field[str, Any, str, Any]):
+    """A well-formed symbol, upper-cased on the way in."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise serializers.ValidationError("expected text")
+        try:
+            return normal_symbol(data)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from error
+
+    def to_representation(self, value: str) -> str:
+        return value
+
+
+class KnownSymbol(Symbol):
+    """The symbol of an asset that exists; becomes that asset."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        symbol = super().to_internal_value(data)
+        asset = Asset.objects.filter(symbol=symbol).first()
+        if asset is None:
+            raise serializers.ValidationError(f"unknown symbol {symbol}")
+        return asset
+
+    def to_representation(self, value: Any) -> str:
+        return str(value)
+
+
+def as_decimal(number: Any) -> Decimal | None:
+    """A number of a stored record: JSON's whole numbers were read as `int`."""
+    return None if number is None else Decimal(number)
+
+
+class AssetSerializer(serializers.ModelSerializer[Asset]):
+    """An asset with its last value. The context's `quotes` are the records in Redis by symbol."""
+
+    symbol = Symbol()
+    asset_class = serializers.ChoiceField(choices=AssetClass.choices, default=AssetClass.OTHER)
+    currency = serializers.CharField(max_length=10, validators=[validate_currency])
+    sources = serializers.SerializerMethodField()
+    price = serializers.SerializerMethodField()
+    price_as_of = serializers.SerializerMethodField()
+    previous_close = serializers.SerializerMethodField()
+    quote = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Asset
+        fields = [
+            "id",
+            "symbol",
+            "name",
+            "asset_class",
+            "currency",
+            "sources",
+            "price",
+            "price_as_of",
+            "previous_close",
+            "quote",
+        ]
+
+    def validate_symbol(self, symbol: str) -> str:
+        if Asset.objects.filter(symbol=symbol).exists():
+            raise serializers.ValidationError(f"{symbol} exists already")
+        return symbol
+
+    def _quote(self, asset: Asset) -> Mapping[str, Any] | None:
+        quotes: Mapping[str, Mapping[str, Any]] = self.context.get("quotes", {})
+        return quotes.get(asset.symbol)
+
+    @extend_schema_field({"type": "array", "items": {"type": "string"}})
+    def get_sources(self, asset: Asset) -> list[str]:
+        return [feed.source for feed in asset.feed_symbols.all()]
+
+    @extend_schema_field({"type": "number", "nullable": True})
+    def get_price(self, asset: Asset) -> Decimal | None:
+        quote = self._quote(asset)
+        return as_decimal(quote["price"]) if quote else asset.current_price
+
+    @extend_schema_field({"type": "string", "format": "date-time", "nullable": True})
+    def get_price_as_of(self, asset: Asset) -> datetime | str | None:
+        quote = self._quote(asset)
+        return quote["as_of"] if quote else asset.price_as_of
+
+    @extend_schema_field({"type": "number", "nullable": True})
+    def get_previous_close(self, asset: Asset) -> Decimal | None:
+        quote = self._quote(asset)
+        if quote and quote.get("previous_close") is not None:
+            return as_decimal(quote["previous_close"])
+        return getattr(asset, "previous_close", None)
+
+    @extend_schema_field({"type": "object", "nullable": True, "additionalProperties": True})
+    def get_quote(self, asset: Asset) -> Mapping[str, Any] | None:
+        return self._quote(asset)
+
+
+class BarSerializer(serializers.ModelSerializer[PriceBar]):
+    start = Moment()
+    open = ExactDecimal()
+    high = ExactDecimal()
+    low = ExactDecimal()
+    close = ExactDecimal()
+    volume = ExactDecimal(allow_null=True)
+
+    class Meta:
+        model = PriceBar
+        fields = ["start", "open", "high", "low", "close", "volume"]

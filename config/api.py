@@ -1,0 +1,58 @@
+"""The addresses under /api/ and their description."""
+
+from django.urls import include, path, re_path
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
+from rest_framework.views import APIView
+
+from assets.api import AssetDetail, AssetList, BarList
+from portfolio.api import (
+    PortfolioViewSet,
+    PositionList,
+    TransactionDetail,
+    TransactionList,
+    WatchlistViewSet,
+)
+from realtime.api import PriceByHand, TokenViewSet
+
+
+@extend_schema(exclude=True)
+class Nowhere(APIView):
+    """Answers an unknown address in JSON, and only to those who are logged in."""
+
+    def nothing(self, request: Request) -> Response:
+        raise NotFound
+
+    get = post = put = patch = delete = nothing
+
+
+router = SimpleRouter()
+router.register("portfolios", PortfolioViewSet)
+router.register("watchlist", WatchlistViewSet)
+router.register("tokens", TokenViewSet)
+
+# A symbol may contain a slash, so that the longer addresses come first.
+assets = [
+    path("", AssetList.as_view()),
+    re_path(r"^(?P<symbol>.+)/bars/$", BarList.as_view()),
+    re_path(r"^(?P<symbol>.+)/prices/$", PriceByHand.as_view()),
+    re_path(r"^(?P<symbol>.+)/$", AssetDetail.as_view()),
+]
+portfolio = [
+    re_path(r"^positions/$", PositionList.as_view()),
+    re_path(r"^transactions/$", TransactionList.as_view()),
+    re_path(r"^transactions/(?P<pk>[0-9]{1,18})/$", TransactionDetail.as_view()),
+]
+
+urlpatterns = [
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(), name="api_docs"),
+    path("assets/", include(assets)),
+    re_path(r"^portfolios/(?P<portfolio_id>[0-9]{1,18})/", include(portfolio)),
+    path("", include(router.urls)),
+    re_path(r"^.*/$", Nowhere.as_view()),
+]

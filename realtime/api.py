@@ -1,0 +1,200 @@
+"""REST of access tokens, and of prices set by hand, which move dashboards."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+import redis
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from assets.api import find_asset, last_quotes, with_last_close
+from assets.models import Asset, PriceBar
+from assets.serializers import ExactDecimal, Moment
+from realtime.models import SCOPES, AccessToken
+from realtime.tokens import new_token
+
+log = logging.getLogger("personal_finance.realtime.api")
+
+MANUAL = "manual"
+# A browser's clock may be a little ahead of ours.
+CLOCK_TOLERANCE = timedelta(seconds=5)
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "realtime.authentication.BearerAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer"}
+
+
+# --- access tokens ---------------------------------------------------------------------------------------
+
+
+class TokenSerializer(serializers.ModelSerializer[AccessToken]):
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=SCOPES), allow_empty=False, required=False
+    )
+    expires_at = Moment(required=False, allow_null=True)
+
+    class Meta:
+        model = AccessToken
+        fields = ["id", "name", "prefix", "scopes", "created_at", "last_used_at", "expires_at"]
+        read_only_fields = ["prefix", "last_used_at"]
+
+    def validate_scopes(self, scopes: list[str]) -> list[str]:
+        return [scope for scope in SCOPES if scope in scopes]
+
+    def validate_expires_at(self, expires_at: datetime | None) -> datetime | None:
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            raise serializers.ValidationError("expected a time in the future")
+        return expires_at
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A token cannot make one that may do more or lives longer than itself."""
+        maker = self.context["request"].auth
+        if not isinstance(maker, AccessToken):
+            return attrs
+        scopes = attrs.setdefault("scopes", maker.scopes)
+        if not set(scopes) <= set(maker.scopes):
+            raise serializers.ValidationError({"scopes": f"expected at most {', '.join(maker.scopes)}"})
+        expires_at = attrs.setdefault("expires_at", maker.expires_at)
+        if maker.expires_at and (expires_at is None or expires_at > maker.expires_at):
+            raise serializers.ValidationError({"expires_at": "expected no later than your own token's"})
+        return attrs
+
+
+class NewTokenSerializer(TokenSerializer):
+    token = serializers.CharField(read_only=True, help_text="Shown this once and never again.")
+
+    class Meta(TokenSerializer.Meta):
+        fields = [*TokenSerializer.Meta.fields, "token"]
+
+
+@extend_schema_view(
+    list=extend_schema(summary="Your access tokens, without their secrets"),
+    create=extend_schema(
+        summary="Make an access token",
+        request=TokenSerializer,
+        responses={201: NewTokenSerializer},
+    ),
+    destroy=extend_schema(summary="Revoke an access token"),
+)
+class TokenViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[AccessToken]):
+    serializer_class = TokenSerializer
+    queryset = AccessToken.objects.none()
+    lookup_value_regex = "[0-9]{1,18}"
+
+    def get_queryset(self) -> "QuerySet[AccessToken]":
+        return AccessToken.objects.filter(user=cast(User, self.request.user)).order_by("-created_at", "-id")
+
+    def create(self, request: Request) -> Response:
+        serializer = TokenSerializer(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        text, digest = new_token()
+        user = cast(User, request.user)
+        token = serializer.save(user=user, digest=digest, prefix=text[:10])
+        return Response({**TokenSerializer(token).data, "token": text}, status=201)
+
+
+# --- prices by hand --------------------------------------------------------------------------------------
+
+
+class PriceSerializer(serializers.Serializer[Any]):
+    price = ExactDecimal()
+    time = Moment(required=False)
+
+    def validate_price(self, price: Decimal) -> Decimal:
+        if price <= 0:
+            raise serializers.ValidationError(f"expected more than 0, was {price:f}")
+        return price
+
+    def validate_time(self, time: datetime) -> datetime:
+        if time > datetime.now(UTC) + CLOCK_TOLERANCE:
+            raise serializers.ValidationError("expected a time that is not in the future")
+        return time
+
+
+class PriceSetSerializer(serializers.Serializer[Any]):
+    symbol = serializers.CharField()
+    price = ExactDecimal()
+    as_of = Moment()
+    current = serializers.BooleanField(help_text="False: older than the current price, kept as history only.")
+
+
+class PriceByHand(APIView):
+    """Sets the price of a fund or an unlisted thing; it moves dashboards like any tick."""
+
+    @extend_schema(
+        summary="Set a price by hand", request=PriceSerializer, responses={201: PriceSetSerializer}
+    )
+    def post(self, request: Request, symbol: str) -> Response:
+        asset = find_asset(symbol)
+        if not request.user.is_staff and asset.feed_symbols.exists():
+            raise PermissionDenied(f"{asset.symbol} is priced by a feed: only staff may set its price")
+        serializer = PriceSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        price = serializer.validated_data["price"]
+        as_of = serializer.validated_data.get("time") or datetime.now(UTC)
+        current = set_price(asset, price, as_of)
+        return Response(
+            {"symbol": asset.symbol, "price": price, "as_of": as_of, "current": current}, status=201
+        )
+
+
+@transaction.atomic
+def set_price(asset: Asset, price: Decimal, as_of: datetime) -> bool:
+    """Stores a price and, unless a newer one is known, makes it the current one and sends it out.
+
+    Sent under the asset's lock, so that of two prices set at once the newer one is also the last sent.
+    """
+    asset = Asset.objects.select_for_update().get(pk=asset.pk)
+    _store_close(asset, price, as_of)
+    newest = _last_as_of(asset)
+    if newest is not None and as_of < newest:
+        return False
+    Asset.objects.filter(pk=asset.pk).update(
+        current_price=price, price_as_of=as_of, price_source=MANUAL, last_updated=datetime.now(UTC)
+    )
+    _send(asset, price, as_of)
+    return True
+
+
+def _last_as_of(asset: Asset) -> datetime | None:
+    record = last_quotes([asset.symbol]).get(asset.symbol)
+    known = [asset.price_as_of, datetime.fromisoformat(record["as_of"]) if record else None]
+    return max((moment for moment in known if moment is not None), default=None)
+
+
+def _store_close(asset: Asset, price: Decimal, as_of: datetime) -> None:
+    start = as_of.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    bar, created = PriceBar.objects.get_or_create(
+        asset=asset,
+        interval=PriceBar.Interval.DAY,
+        start=start,
+        defaults={"open": price, "high": price, "low": price, "close": price, "source": MANUAL},
+    )
+    if not created:
+        bar.high, bar.low, bar.close = max(bar.high, price), min(bar.low, price), price
+        bar.save(update_fields=["high", "low", "close"])
+
+
+def _send(asset: Asset, price: Decimal, as_of: datetime) -> None:
+    from realtime.bus import publish_manual_price
+
+    close: Decimal | None = with_last_close(Asset.objects.filter(pk=asset.pk)).get().previous_close  # type: ignore[attr-defined]
+    try:
+        publish_manual_price(asset.symbol, price, as_of, asset.currency, close)
+    except redis.RedisError as error:
+        # It is stored, and the last values are written from the database when Redis is back.
+        log.warning("manual price not sent", extra={"symbol": asset.symbol, "error": str(error)})
