@@ -7,7 +7,7 @@ vendor. A value's `symbol` is the SOURCE's own name for the instrument; the pric
 import math
 from bisect import bisect_left
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
@@ -18,6 +18,7 @@ Level = tuple[Decimal, Decimal]
 
 # Beyond this a price is a broken frame, and its plain notation could be a megabyte long.
 MAX_EXPONENT = 30
+HUNDREDTH = Decimal("0.01")
 
 
 def parse_decimal(text: str) -> Decimal:
@@ -48,6 +49,19 @@ def from_float(value: float) -> Decimal:
     if not math.isfinite(value):
         raise ValueError(f"expected a finite number, was {value}")
     return bounded(Decimal(repr(value)))
+
+
+def session_start(moment: datetime) -> datetime:
+    """Returns the current session's open: 00:00 UTC, as every asset trades around the clock for now."""
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def change_since(price: Decimal, previous_close: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
+    """Returns the change and its percent, to 2 places; both None without a previous close above zero."""
+    if previous_close is None or previous_close <= 0:
+        return None, None
+    change = price - previous_close
+    return change, (100 * change / previous_close).quantize(HUNDREDTH)
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):

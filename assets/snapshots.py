@@ -41,7 +41,4 @@ def read_quotes(symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
     if not symbols:
         return {}
     found: list[bytes | None] = connection().hmget(LAST_KEY, list(symbols))  # type: ignore[assignment]
-    return {
-        symbol: _decode(text) for symbol, text in zip(symbols, found, strict=True) if text is not None
-    }
-
+    return {symbol: _decode(text) for symbol, text in zip(symbols, found, strict=True) if text is not None}

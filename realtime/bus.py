@@ -27,6 +27,7 @@ from django.utils.module_loading import import_string
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from assets.market import change_since
 from assets.snapshots import LAST_KEY, connection
 from realtime.protocol import Mode, QuoteRecord, encode_quote, now, wire_time
 
@@ -95,6 +96,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0
     at: str = ""
     owner: str = ""
+    modes: tuple[str, ...] = (Mode.LTPC, Mode.QUOTE)
     symbols: int = 0
     ticks: int = 0
     updates: int = 0
@@ -115,7 +117,8 @@ def new_redis() -> "redis.Redis":
         settings.REDIS_URL,
         socket_timeout=settings.REDIS_COMMAND_TIMEOUT,
         socket_connect_timeout=settings.REDIS_COMMAND_TIMEOUT,
-        retry=Retry(NoBackoff(), 1),
+        # One failure is told at once; whoever calls knows better when to try again.
+        retry=Retry(NoBackoff(), 0),
     )
 
 
@@ -366,10 +369,7 @@ def publish_manual_price(
     client = connection()
     seq: Any = client.hincrby(MANUAL_KEY, "number", 1)
     epoch = manual_epoch(client)
-    change = None if previous_close is None else price - previous_close
-    percent = None
-    if change is not None and previous_close is not None and previous_close > 0:
-        percent = (100 * change / previous_close).quantize(Decimal("0.01"))
+    change, percent = change_since(price, previous_close)
     record = QuoteRecord(
         symbol=symbol,
         price=price,
@@ -445,7 +445,9 @@ class WebBus:
         if not symbols:
             return {}
         found = await self.redis.hmget(LAST_KEY, list(symbols))
-        return {symbol: text.decode() for symbol, text in zip(symbols, found, strict=True) if text is not None}
+        return {
+            symbol: text.decode() for symbol, text in zip(symbols, found, strict=True) if text is not None
+        }
 
     async def want(self, added: Iterable[str], removed: Iterable[str] = ()) -> None:
         """Changes this process's wants, each `mode symbol`; raises redis.RedisError."""
@@ -461,8 +463,12 @@ class WebBus:
             pipe.incr(WANTED_VERSION_KEY)
             await pipe.execute()
 
-    async def renew(self, wanted: Iterable[str], counts: Mapping[str, Any]) -> bool:
-        """Keeps this process's lease; returns whether Redis had forgotten the wants, which are then written again."""
+    async def renew(self, wanted: Iterable[str], counts: Mapping[str, Any]) -> int:
+        """Keeps this process's lease, and writes its wants again if Redis forgot them.
+
+        Returns:
+            the number of the last price set by hand, whose loss in the layer no heartbeat would show.
+        """
         key = wanted_key(self.process)
         wanted = list(wanted)
         async with self.redis.pipeline(transaction=True) as pipe:
@@ -476,8 +482,7 @@ class WebBus:
         if int(answers[2]) != len(wanted):
             await self.redis.delete(key)
             await self.want(wanted)
-            return True
-        return False
+        return int(answers[-1] or 0)
 
     async def leave(self) -> None:
         """Gives up everything this process leased."""

@@ -183,7 +183,9 @@ def parse(text: str) -> Message:
     decode = _decoders.get(envelope.type)
     if decode is None:
         known = ", ".join(REQUEST_TYPES)
-        raise ProtocolError(ErrorCode.UNKNOWN_TYPE, f"expected one of {known}", envelope.type[:64], envelope.id)
+        raise ProtocolError(
+            ErrorCode.UNKNOWN_TYPE, f"expected one of {known}", envelope.type[:64], envelope.id
+        )
     try:
         request = decode(envelope.data)
     except msgspec.DecodeError as error:
@@ -208,7 +210,9 @@ def _check_depth(text: str) -> None:
 
 def requested_symbols(request: SubscribeAsset | ChangeMode | UnsubscribeAsset) -> list[str]:
     """Returns the symbols as sent, without repetition; raises ProtocolError if there are none."""
-    symbols = list(dict.fromkeys([*([request.symbol] if request.symbol is not None else []), *(request.symbols or [])]))
+    symbols = list(
+        dict.fromkeys([*([request.symbol] if request.symbol is not None else []), *(request.symbols or [])])
+    )
     if not symbols:
         raise ProtocolError(ErrorCode.INVALID_MESSAGE, "expected symbol or symbols in data")
     return symbols
@@ -285,8 +289,8 @@ class QuoteRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defa
     source: str
     seq: int
     epoch: int
-    received_at: str
     currency: str
+    received_at: str = ""
     change: Decimal | None = None
     change_percent: Decimal | None = None
     volume: Decimal | None = None

@@ -1,0 +1,416 @@
+"""One WebSocket from handshake to close: who may come in, what each message does, and the one writer.
+
+A Channels consumer whose `__call__` is its own: the stock dispatch costs a thread hop for each message, and a
+channel of the layer for each socket. Nothing here keeps prices; the hub and the outbox do.
+"""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+import redis.exceptions
+from channels.consumer import AsyncConsumer
+from django.conf import settings
+
+from assets.models import normal_symbol
+from realtime.database import UNAVAILABLE, in_database
+from realtime.handshake import Headers, Identity, Refused, authenticate, check_origin, may_stream
+from realtime.hub import UNREACHABLE, Connection, Hub, running_hub
+from realtime.limits import Admission, TokenBucket
+from realtime.live_portfolio import LivePortfolios
+from realtime.outbox import Options
+from realtime.protocol import (
+    HEARTBEAT_INTERVAL,
+    Ack,
+    ChangeMode,
+    ClearSubscriptions,
+    CloseCode,
+    ErrorCode,
+    Message,
+    Ping,
+    ProtocolError,
+    SubscribeAsset,
+    SubscribePortfolio,
+    UnsubscribeAsset,
+    UnsubscribePortfolio,
+    encode,
+    envelope,
+    error_frame,
+    now,
+    parse,
+    requested_symbols,
+)
+
+log = logging.getLogger("personal_finance.realtime.consumer")
+
+MAX_ERRORS_PER_MINUTE = 20
+CLOSE_SECONDS = 5.0  # how long a socket that does not drain may take to accept its close frame
+MAX_RATE = 1000.0
+
+_live: dict[Hub, LivePortfolios] = {}
+
+
+def live_portfolios(hub: Hub) -> LivePortfolios:
+    if hub not in _live:
+        _live.clear()
+        _live[hub] = LivePortfolios(hub)
+    return _live[hub]
+
+
+class RealtimeConsumer(AsyncConsumer):
+    """The endpoint `/ws/realtime/`; its messages are `realtime.protocol`'s."""
+
+    async def __call__(
+        self, scope: Mapping[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]
+    ) -> None:
+        self._receive, self._send = receive, send
+        self._hub = await running_hub()
+        self._live = live_portfolios(self._hub)
+        await receive()  # websocket.connect
+        connection_id = str(uuid.uuid4())
+        address = (scope.get("client") or ("unknown", 0))[0]
+        try:
+            identity = await self._admit(scope, address, connection_id)
+        except Refused as refusal:
+            await self._refuse(refusal)
+            return
+        await send({"type": "websocket.accept"})
+        code = await self._unwelcome(identity, connection_id)
+        if code is not None:
+            self._hub.counters[f"closed_{int(code)}"] += 1
+            await self._release_address(address, connection_id)
+            await send({"type": "websocket.close", "code": int(code), "reason": code.reason})
+            return
+        options, complaints = parse_options(scope.get("query_string", b""))
+        self._connection = self._hub.open(connection_id, identity, address, options)
+        await self._serve(complaints)
+
+    # --- the handshake -----------------------------------------------------------------------------------------------
+
+    async def _admit(self, scope: Mapping[str, Any], address: str, connection_id: str) -> Identity:
+        """Returns who is calling; raises Refused."""
+        headers = Headers(scope)
+        check_origin(scope, headers)
+        if self._hub.draining or not self._hub.redis_ok:
+            raise Refused(503, "not ready", retry_after=2)
+        try:
+            admission = await self._hub.limits.admit_address(address, connection_id)
+        except (redis.exceptions.RedisError, *UNREACHABLE) as error:
+            raise Refused(503, "Redis does not answer", retry_after=2) from error
+        if admission is Admission.TOO_FAST:
+            raise Refused(429, "too many handshakes from this address", retry_after=1)
+        if admission is Admission.TOO_MANY:
+            raise Refused(429, "too many connections from this address", retry_after=10)
+        try:
+            return await in_database(authenticate, headers)
+        except UNAVAILABLE as error:
+            await self._release_address(address, connection_id)
+            raise Refused(503, "the database does not answer", retry_after=2) from error
+        except Refused:
+            await self._release_address(address, connection_id)
+            raise
+
+    async def _release_address(self, address: str, connection_id: str) -> None:
+        with contextlib.suppress(redis.exceptions.RedisError, *UNREACHABLE):
+            await self._hub.limits.release(None, address, connection_id)
+
+    async def _refuse(self, refusal: Refused) -> None:
+        headers = [(b"content-type", b"application/json")]
+        if refusal.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if refusal.retry_after is not None:
+            headers.append((b"retry-after", str(refusal.retry_after).encode()))
+        self._hub.counters[f"refused_{refusal.status}"] += 1
+        start = {"type": "websocket.http.response.start", "status": refusal.status, "headers": headers}
+        await self._send(start)
+        body = encode({"detail": refusal.detail}).encode()
+        await self._send({"type": "websocket.http.response.body", "body": body})
+
+    async def _unwelcome(self, identity: Identity, connection_id: str) -> CloseCode | None:
+        """Why this connection is closed right after it was accepted, so that a browser sees the reason."""
+        try:
+            if not await in_database(may_stream, identity):
+                return CloseCode.FORBIDDEN
+            if identity.user_id is not None:
+                admission = await self._hub.limits.admit_user(identity.user_id, connection_id)
+                if admission is not Admission.ADMITTED:
+                    return CloseCode.CONNECTION_LIMIT
+        except (redis.exceptions.RedisError, *UNREACHABLE, *UNAVAILABLE):
+            return CloseCode.STATE_LOST
+        return None
+
+    # --- reading and writing -----------------------------------------------------------------------------------------
+
+    async def _serve(self, complaints: list[ProtocolError]) -> None:
+        connection = self._connection
+        self._bucket = TokenBucket(
+            settings.WEBSOCKET_MESSAGE_RATE, settings.WEBSOCKET_MESSAGE_BURST, self._hub.clock
+        )
+        self._errors: deque[float] = deque(maxlen=MAX_ERRORS_PER_MINUTE)
+        self._floods: deque[float] = deque(maxlen=MAX_ERRORS_PER_MINUTE)
+        self._greet()
+        for complaint in complaints:
+            connection.put_event(error_frame(complaint))
+        connection.reader = asyncio.current_task()
+        writer = asyncio.create_task(self._write(), name="writer")
+        code = 1006
+        try:
+            code = await self._read()
+        except asyncio.CancelledError:
+            if connection.closing is None:
+                raise
+            code = connection.closing[0]
+        finally:
+            writer.cancel()
+            self._live.leave(connection, connection.portfolios)
+            self._hub.close(connection, connection.closing[0] if connection.closing else code)
+        if connection.closing is not None and code == connection.closing[0]:
+            await self._close_stuck(*connection.closing)
+
+    async def _close_stuck(self, code: int, reason: str) -> None:
+        """Offers the close frame to a socket that takes nothing; the listening socket's time-out ends it otherwise."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    def _greet(self) -> None:
+        connection, hub = self._connection, self._hub
+        data = {
+            "status": "connected",
+            "connection_id": connection.id,
+            "authenticated": connection.identity.is_authenticated,
+            "user_id": connection.identity.user_id,
+            "epoch": {source: view.epoch for source, view in hub.sources.items()},
+            "limits": {
+                "subscriptions": settings.MAX_SUBSCRIPTIONS_PER_CONNECTION,
+                "message_bytes": settings.WEBSOCKET_MAX_MESSAGE_BYTES,
+            },
+            "heartbeat_interval": HEARTBEAT_INTERVAL,
+            "server_time": now(),
+        }
+        connection.put_event(envelope("connection", encode(data)))
+        for source, view in hub.sources.items():
+            if view.shown:
+                connection.outbox.put_status(source, hub.status_frame(view))
+
+    async def _write(self) -> None:
+        """Writes what waits; the only place that sends on an open socket."""
+        with contextlib.suppress(OSError):  # the client is gone, which the reader sees as well
+            await self._write_until_closed()
+
+    async def _write_until_closed(self) -> None:
+        connection, outbox, send = self._connection, self._connection.outbox, self._send
+        clock = self._hub.clock
+        while connection.closing is None:
+            delay = outbox.delay()
+            if delay == 0:
+                for frame in outbox.take():
+                    connection.sending_since = clock()
+                    await send({"type": "websocket.send", "text": frame})
+                connection.sending_since = None
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await outbox.ready.wait()
+                outbox.ready.clear()
+        for frame in outbox.events:  # what led to this may stand in them
+            await send({"type": "websocket.send", "text": frame})
+        code, reason = connection.closing
+        await send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def _read(self) -> int:
+        """Handles messages until the socket is gone; returns its close code."""
+        while True:
+            event = await self._receive()
+            if event["type"] == "websocket.disconnect":
+                return int(event.get("code") or 1005)
+            self._connection.heard_at = self._hub.clock()
+            if self._connection.closing is None:
+                await self._handle(event.get("text"))
+
+    async def _handle(self, text: str | None) -> None:
+        try:
+            if text is None:
+                raise ProtocolError(ErrorCode.INVALID_MESSAGE, "expected a text frame, was binary")
+            message = parse(text)
+            if not isinstance(message.request, Ack) and not self._bucket.take():
+                self._limit_rate(message)
+                return
+        except ProtocolError as error:
+            if self._bucket.take():
+                self._answer_error(error)
+            else:
+                self._limit_rate(None)
+            return
+        try:
+            await self._dispatch(message)
+        except ProtocolError as error:
+            self._answer_error(ProtocolError(error.code, error.message, message.type, message.id))
+        except Exception:
+            log.exception(
+                "message failed", extra={"type": message.type, "connection_id": self._connection.id}
+            )
+            self._answer_error(
+                ProtocolError(
+                    ErrorCode.INTERNAL_ERROR, "this is our fault; it was logged", message.type, message.id
+                )
+            )
+
+    def _answer_error(self, error: ProtocolError) -> None:
+        self._hub.counters[f"error_{error.code}"] += 1
+        self._connection.put_event(error_frame(error))
+        if self._is_too_often(self._errors):
+            self._connection.close(CloseCode.TOO_MANY_ERRORS)
+
+    def _limit_rate(self, message: Message | None) -> None:
+        retry_after_ms = int(self._bucket.seconds_until_next() * 1000) + 1
+        error = ProtocolError(
+            ErrorCode.RATE_LIMITED,
+            f"more than {settings.WEBSOCKET_MESSAGE_RATE:g} messages a second",
+            message.type if message else None,
+            message.id if message else None,
+        )
+        self._hub.counters[f"error_{error.code}"] += 1
+        self._connection.put_event(error_frame(error, retry_after_ms=retry_after_ms))
+        if self._is_too_often(self._floods):
+            self._connection.close(CloseCode.RATE_LIMITED)
+
+    def _is_too_often(self, times: deque[float]) -> bool:
+        times.append(self._hub.clock())
+        return len(times) == times.maxlen and times[-1] - times[0] < 60
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+
+    def _answer(self, type: str, data: Any, message: Message) -> None:
+        self._connection.put_event(envelope(type, encode(data), message.id))
+
+    async def _dispatch(self, message: Message) -> None:
+        match message.request:
+            case Ping():
+                self._answer("pong", {"server_time": now()}, message)
+            case SubscribeAsset() | ChangeMode():
+                await self._subscribe(message)
+            case UnsubscribeAsset():
+                self._unsubscribe(message)
+            case SubscribePortfolio(portfolio_id):
+                await self._live.join(self._connection, portfolio_id)
+                results = [{"portfolio_id": portfolio_id, "status": "ok"}]
+                self._answer("subscribed", {"results": results}, message)
+                self._live.show(self._connection, portfolio_id)
+            case UnsubscribePortfolio(portfolio_id):
+                self._live.leave(self._connection, [portfolio_id])
+                results = [{"portfolio_id": portfolio_id, "status": "ok"}]
+                self._answer("unsubscribed", {"results": results}, message)
+            case ClearSubscriptions():
+                self._clear(message)
+            case Ack(frame):
+                if not self._connection.outbox.options.acks:
+                    raise ProtocolError(ErrorCode.INVALID_MESSAGE, "connect with ?acks=1 to confirm frames")
+                if not self._connection.outbox.acknowledge(frame):
+                    raise ProtocolError(ErrorCode.INVALID_MESSAGE, f"frame {frame} was not sent yet")
+
+    async def _subscribe(self, message: Message) -> None:
+        request = message.request
+        assert isinstance(request, SubscribeAsset | ChangeMode)
+        asked = requested_symbols(request)
+        results: dict[str, dict[str, Any]] = {}
+        symbols: dict[str, str] = {}  # normal form to the text asked for
+        for text in asked:
+            try:
+                symbols.setdefault(normal_symbol(text), text)
+            except ValueError as error:
+                results[text] = failed(text[:64], ErrorCode.INVALID_SYMBOL, str(error))
+        try:
+            assets = await self._hub.catalog.find(symbols)
+        except UNAVAILABLE as error:
+            raise ProtocolError(ErrorCode.SERVICE_DEGRADED, "the database does not answer") from error
+        connection, accepted = self._connection, dict[str, str]()
+        limit = settings.MAX_SUBSCRIPTIONS_PER_CONNECTION
+        for symbol, text in symbols.items():
+            asset = assets.get(symbol)
+            if asset is None:
+                results[text] = failed(symbol, ErrorCode.UNKNOWN_SYMBOL, "no such asset")
+            elif request.mode not in self._hub.supported_modes(asset):
+                reason = f"no source of {symbol} fills mode {request.mode[:32]}"
+                results[text] = failed(symbol, ErrorCode.UNSUPPORTED_MODE, reason)
+            elif isinstance(request, ChangeMode) and symbol not in connection.subscriptions:
+                results[text] = failed(symbol, ErrorCode.INVALID_MESSAGE, "not subscribed")
+            elif limit and len(connection.subscriptions.keys() | accepted.keys() | {symbol}) > limit:
+                reason = f"a connection may subscribe to {limit} assets"
+                results[text] = failed(symbol, ErrorCode.SUBSCRIPTION_LIMIT, reason)
+            else:
+                accepted[symbol] = request.mode
+                results[text] = {"symbol": symbol, "status": "ok", "mode": request.mode}
+        # In the order asked for; a symbol spelled twice is answered once.
+        self._answer("subscribed", {"results": [results[text] for text in asked if text in results]}, message)
+        for result in results.values():
+            if "code" in result:
+                self._hub.counters[f"error_{result['code']}"] += 1
+        if accepted:
+            self._hub.subscribe(connection, accepted)
+
+    def _unsubscribe(self, message: Message) -> None:
+        assert isinstance(message.request, UnsubscribeAsset)
+        results: list[dict[str, Any]] = []
+        symbols: list[str] = []
+        for text in requested_symbols(message.request):
+            try:
+                symbols.append(normal_symbol(text))
+                results.append({"symbol": symbols[-1], "status": "ok"})
+            except ValueError as error:
+                results.append(failed(text[:64], ErrorCode.INVALID_SYMBOL, str(error)))
+        self._hub.unsubscribe(self._connection, symbols)
+        self._answer("unsubscribed", {"results": results}, message)
+
+    def _clear(self, message: Message) -> None:
+        connection = self._connection
+        results: list[dict[str, Any]] = [
+            {"symbol": symbol, "status": "ok"} for symbol in connection.subscriptions
+        ]
+        results += [{"portfolio_id": id, "status": "ok"} for id in sorted(connection.portfolios)]
+        self._hub.unsubscribe(connection, list(connection.subscriptions))
+        self._live.leave(connection, connection.portfolios)
+        self._answer("unsubscribed", {"results": results}, message)
+
+
+def failed(symbol: str, code: ErrorCode, reason: str) -> dict[str, Any]:
+    return {"symbol": symbol, "status": "error", "code": code, "message": reason}
+
+
+def parse_options(query: bytes) -> tuple[Options, list[ProtocolError]]:
+    """Returns the options in a query string; one that makes no sense is left at its default and complained of."""
+    given = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
+    complaints: list[ProtocolError] = []
+
+    def choice(name: str, choices: Mapping[str, Any], default: Any) -> Any:
+        if name in given and given[name] not in choices:
+            complain(f"{name}: expected one of {', '.join(choices)}, was {given[name][:32]!r}")
+        return choices.get(given.get(name, ""), default)
+
+    def complain(text: str) -> None:
+        complaints.append(ProtocolError(ErrorCode.INVALID_MESSAGE, text))
+
+    max_rate: float | None = None
+    if "max_rate" in given:
+        try:
+            max_rate = float(given["max_rate"])
+        except ValueError:
+            max_rate = 0.0
+        if not 0 < max_rate <= MAX_RATE:
+            complain(
+                f"max_rate: expected a number above 0, at most {MAX_RATE:g}, was {given['max_rate'][:32]!r}"
+            )
+            max_rate = None
+    flags = {"0": False, "1": True}
+    options = Options(
+        batch=choice("batch", flags, False),
+        max_rate=max_rate,
+        numbers=choice("numbers", {"number": "number", "string": "string"}, "number"),
+        acks=choice("acks", flags, False),
+    )
+    return options, complaints

@@ -1,0 +1,312 @@
+"""Portfolios that somebody watches: valued anew when a held price moves, encoded once for all their viewers.
+
+Holdings come from the ledger and prices from the hub; the arithmetic is `portfolio.valuation`'s. A watched
+portfolio is registered before it is loaded, so that no change falls between.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from portfolio.ledger import LedgerError
+from portfolio.models import Portfolio
+from portfolio.valuation import Holdings, PricePoint, Valuation, value
+from realtime.database import UNAVAILABLE, in_database
+from realtime.hub import Connection, Hub
+from realtime.protocol import ErrorCode, Numbers, ProtocolError, QuoteRecord, encode, envelope
+
+log = logging.getLogger("personal_finance.realtime.portfolio")
+
+
+class PortfolioChange:
+    """One valuation, encoded at most once in each form that a viewer needs."""
+
+    def __init__(self, valuation: Valuation, changed: frozenset[str]) -> None:
+        self._valuation = valuation
+        self._changed = changed
+        self._texts: dict[tuple[bool, Numbers], str] = {}
+
+    def text(self, complete: bool, numbers: Numbers) -> str:
+        key = (complete, numbers)
+        if key not in self._texts:
+            wire = self._valuation.as_wire(complete=complete, changed=None if complete else self._changed)
+            self._texts[key] = encode(wire, numbers)
+        return self._texts[key]
+
+
+class WatchedPortfolio:
+    """One portfolio with its viewers; `version` counts the changes announced, so that none is loaded too early."""
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.viewers: set[Connection] = set()
+        self.joining = 0
+        self.holdings: Holdings | None = None
+        self.version = 0
+        self.loading: asyncio.Task[None] | None = None
+        self.changed: set[str] = set()
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        return self.holdings.symbols if self.holdings is not None else frozenset()
+
+
+class LivePortfolios:
+    """Every portfolio that this process's connections watch.
+
+    Args:
+        hub: gives prices and messages.
+        utc_now: the wall clock, which rolls sessions.
+    """
+
+    def __init__(self, hub: Hub, utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._hub = hub
+        self._utc_now = utc_now
+        self._watched: dict[int, WatchedPortfolio] = {}
+        self._by_symbol: dict[str, set[WatchedPortfolio]] = {}
+        self._prices: dict[str, PricePoint] = {}
+        self._moved: set[WatchedPortfolio] = set()
+        hub.price_listeners.append(self._on_prices)
+        hub.pulse_listeners.append(self._roll)
+        hub.message_listeners |= {
+            "portfolio.changed": self._on_changed,
+            "portfolio.removed": self._on_removed,
+            "hub.joined": self._on_joined,
+        }
+
+    # --- viewers -----------------------------------------------------------------------------------------------------
+
+    async def join(self, connection: Connection, portfolio_id: int) -> None:
+        """Prepares a portfolio for a viewer; `show` then adds the viewer and sends the first value.
+
+        Raises:
+            ProtocolError: missing and foreign are `portfolio_not_found`; `service_degraded` without a database;
+                `internal_error` when the stored rows contradict each other.
+        """
+        await self._check_owner(connection, portfolio_id)
+        watched = self._watched.get(portfolio_id)
+        if watched is None:
+            watched = self._watched[portfolio_id] = WatchedPortfolio(portfolio_id)
+        watched.joining += 1
+        try:
+            if watched.holdings is None or watched.loading is not None:
+                await self._loaded(watched)
+        except UNAVAILABLE as error:
+            raise ProtocolError(ErrorCode.SERVICE_DEGRADED, "the database does not answer") from error
+        except LedgerError as error:
+            log.error("portfolio cannot be valued", extra={"portfolio_id": portfolio_id, "error": str(error)})
+            raise ProtocolError(
+                ErrorCode.INTERNAL_ERROR, "this portfolio's rows contradict each other"
+            ) from error
+        except Portfolio.DoesNotExist as error:
+            raise not_found() from error
+        finally:
+            watched.joining -= 1
+            self._drop_unwatched(watched)
+
+    async def _check_owner(self, connection: Connection, portfolio_id: int) -> None:
+        user_id = connection.identity.user_id
+        if user_id is None:
+            raise ProtocolError(ErrorCode.AUTH_REQUIRED, "sign in to see portfolios")
+        try:
+            owns = await in_database(
+                lambda: Portfolio.objects.filter(pk=portfolio_id, user_id=user_id).exists()
+            )
+        except UNAVAILABLE as error:
+            raise ProtocolError(ErrorCode.SERVICE_DEGRADED, "the database does not answer") from error
+        if not owns:
+            raise not_found()
+
+    def show(self, connection: Connection, portfolio_id: int) -> None:
+        """Adds a viewer and sends it the whole current value."""
+        watched = self._watched.get(portfolio_id)
+        if watched is None or watched.holdings is None or connection.id not in self._hub.connections:
+            self._drop_unwatched(watched)
+            return
+        watched.viewers.add(connection)
+        connection.portfolios.add(portfolio_id)
+        self._hub.touch(connection)
+        text = PortfolioChange(self._value(watched), frozenset()).text(
+            True, connection.outbox.options.numbers
+        )
+        connection.outbox.put_portfolio(portfolio_id, text)
+
+    def leave(self, connection: Connection, portfolio_ids: Iterable[int]) -> None:
+        for portfolio_id in list(portfolio_ids):
+            connection.portfolios.discard(portfolio_id)
+            connection.outbox.forget_portfolio(portfolio_id)
+            if (watched := self._watched.get(portfolio_id)) is not None:
+                watched.viewers.discard(connection)
+                self._drop_unwatched(watched)
+        self._hub.touch(connection)
+
+    def _drop_unwatched(self, watched: WatchedPortfolio | None) -> None:
+        if watched is None or watched.viewers or watched.joining:
+            return
+        if self._watched.get(watched.id) is watched:
+            del self._watched[watched.id]
+            self._index(watched, watched.symbols, frozenset())
+            watched.holdings = None
+
+    # --- loading -----------------------------------------------------------------------------------------------------
+
+    async def _loaded(self, watched: WatchedPortfolio) -> None:
+        if watched.loading is None:
+            watched.loading = asyncio.create_task(self._load(watched))
+        await asyncio.shield(watched.loading)
+
+    async def _load(self, watched: WatchedPortfolio) -> None:
+        """Loads holdings, again if a change was announced meanwhile, then the prices that they need."""
+        try:
+            while True:
+                version = watched.version
+                holdings = await in_database(load_holdings, watched.id)
+                if version == watched.version:
+                    break
+            before, watched.holdings = watched.symbols, holdings
+            await self._index_and_read(watched, before)
+        finally:
+            watched.loading = None
+
+    async def _index_and_read(self, watched: WatchedPortfolio, before: frozenset[str]) -> None:
+        added = self._index(watched, before, watched.symbols)
+        await self._hub.watch(added)
+        self._take_prices(watched.symbols)
+
+    def _index(self, watched: WatchedPortfolio, before: frozenset[str], after: frozenset[str]) -> set[str]:
+        """Brings the index of symbols up to date; returns those that the hub must begin to watch."""
+        added: set[str] = set()
+        for symbol in after - before:
+            if symbol not in self._by_symbol:
+                self._by_symbol[symbol] = set()
+                added.add(symbol)
+            self._by_symbol[symbol].add(watched)
+        removed: set[str] = set()
+        for symbol in before - after:
+            holders = self._by_symbol[symbol]
+            holders.discard(watched)
+            if not holders:
+                del self._by_symbol[symbol]
+                self._prices.pop(symbol, None)
+                removed.add(symbol)
+        self._hub.unwatch(removed)
+        return added
+
+    def _reload(self, watched: WatchedPortfolio) -> None:
+        watched.version += 1
+        if watched.loading is None:
+            self._hub.spawn(self._reload_and_send(watched))
+
+    async def _reload_and_send(self, watched: WatchedPortfolio) -> None:
+        try:
+            await self._loaded(watched)
+        except Portfolio.DoesNotExist:
+            self._remove(watched, "deleted")
+            return
+        except UNAVAILABLE:
+            await asyncio.sleep(1)  # the announcement must not be lost with the database
+            if watched.id in self._watched:
+                self._reload(watched)
+            return
+        except LedgerError as error:
+            log.error("portfolio cannot be valued", extra={"portfolio_id": watched.id, "error": str(error)})
+            return
+        if self._watched.get(watched.id) is watched:
+            self._send(watched, None)
+        else:
+            self._index(watched, watched.symbols, frozenset())
+
+    # --- prices ------------------------------------------------------------------------------------------------------
+
+    def _on_prices(self, symbols: set[str]) -> None:
+        held = symbols & self._by_symbol.keys()
+        if not held:
+            return
+        self._take_prices(held)
+        if not self._moved:
+            # Several sources may flush in one turn of the loop; each portfolio is valued once for all of them.
+            asyncio.get_running_loop().call_soon(self._send_moved)
+        for symbol in held:
+            for watched in self._by_symbol[symbol]:
+                watched.changed.add(symbol)
+                self._moved.add(watched)
+
+    def _take_prices(self, symbols: Iterable[str]) -> None:
+        for symbol in symbols:
+            topic = self._hub.topics.get(symbol)
+            record = topic.quote() if topic is not None else None
+            if record is not None:
+                self._prices[symbol] = price_point(record)
+
+    def _send_moved(self) -> None:
+        moved, self._moved = self._moved, set()
+        for watched in moved:
+            if watched.holdings is not None and watched.viewers:
+                self._send(watched, frozenset(watched.changed))
+            watched.changed.clear()
+
+    def _value(self, watched: WatchedPortfolio) -> Valuation:
+        assert watched.holdings is not None
+        return value(watched.holdings, self._prices)
+
+    def _send(self, watched: WatchedPortfolio, changed: frozenset[str] | None) -> None:
+        """Values once and hands every viewer the changed positions, or all when an older value still waits."""
+        change = PortfolioChange(self._value(watched), changed or frozenset())
+        self._hub.counters["valuations"] += 1
+        for connection in watched.viewers:
+            outbox = connection.outbox
+            complete = changed is None or outbox.has_portfolio(watched.id)
+            outbox.put_portfolio(watched.id, change.text(complete, outbox.options.numbers))
+
+    # --- messages and the clock --------------------------------------------------------------------------------------
+
+    def _on_changed(self, message: Mapping[str, Any]) -> None:
+        if (watched := self._watched.get(message["portfolio_id"])) is not None:
+            self._reload(watched)
+
+    def _on_removed(self, message: Mapping[str, Any]) -> None:
+        if (watched := self._watched.get(message["portfolio_id"])) is not None:
+            self._remove(watched, message["reason"])
+
+    def _remove(self, watched: WatchedPortfolio, reason: str) -> None:
+        data = encode({"portfolio_id": watched.id, "reason": reason})
+        for connection in list(watched.viewers):
+            self.leave(connection, [watched.id])
+            connection.put_event(envelope("portfolio_removed", data))
+
+    def _on_joined(self, _: Mapping[str, Any]) -> None:
+        # What was announced while this process was deaf is unknown.
+        for watched in self._watched.values():
+            self._reload(watched)
+
+    def _roll(self) -> None:
+        moment = self._utc_now()
+        for watched in self._watched.values():
+            if (
+                watched.holdings is not None
+                and moment >= watched.holdings.valid_until
+                and watched.loading is None
+            ):
+                self._reload(watched)
+
+
+def load_holdings(portfolio_id: int) -> Holdings:
+    return Portfolio.objects.get(pk=portfolio_id).holdings()
+
+
+def price_point(record: QuoteRecord) -> PricePoint:
+    return PricePoint(
+        price=record.price,
+        as_of=datetime.fromisoformat(record.as_of),
+        previous_close=record.previous_close,
+        source=record.source,
+        session=record.session,
+        stale=record.stale,
+    )
+
+
+def not_found() -> ProtocolError:
+    """Missing and foreign alike, to the letter: the answer must not tell which."""
+    return ProtocolError(ErrorCode.PORTFOLIO_NOT_FOUND, "no such portfolio")
