@@ -1,6 +1,10 @@
-"""Asks a server on this machine for one page's status, without a thread and without a client library."""
+"""Asks a server on this machine for one page's status, without a thread and without a client library.
+
+`python -m config.http URL` is a container's health check: it loads no Django and ends with 0 for a 200.
+"""
 
 import asyncio
+import sys
 from urllib.parse import urlsplit
 
 TIMEOUT = 2.0
@@ -21,3 +25,7 @@ async def status_of(url: str) -> int | None:
     except (OSError, TimeoutError):
         return None
     return int(words[1]) if len(words) > 1 and words[1].isdigit() else None
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(status_of(sys.argv[1])) != 200)

@@ -1,4 +1,4 @@
-"""What one process of ours asks of the kernel about another: to die with its parent, to be told when it is ready.
+"""What a child of ours asks of the kernel before it becomes another program: to die with its parent.
 
 The death signal is bound to the parent's THREAD that made the child, so children are made in the main thread only.
 """
@@ -6,7 +6,6 @@ The death signal is bound to the parent's THREAD that made the child, so childre
 import ctypes
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 
@@ -31,18 +30,3 @@ def die_with_parent(*, hears_interrupt: bool = False) -> Callable[[], None]:
             os._exit(1)
 
     return prepare
-
-
-def notify_systemd(state: str) -> None:
-    """Tells systemd, where it asked for it, what `state` says (`READY=1`, `WATCHDOG=1`, `STATUS=…`)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
-        try:
-            client.connect(address)
-            client.sendall(state.encode())
-        except OSError:
-            return  # systemd's time-out says more than we could

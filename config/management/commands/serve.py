@@ -19,8 +19,8 @@ from uvicorn import Config, Server
 
 from config.http import status_of
 from config.listening import ListenError, adopt, base_url, listen
-from config.process import notify_systemd
 from config.supervisor import Program, ProgramFailed, Supervisor
+from realtime.notify import notify
 
 
 class DrainingServer(Server):
@@ -32,10 +32,10 @@ class DrainingServer(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        notify_systemd("READY=1")
+        notify("READY=1")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        notify_systemd("STOPPING=1")
+        notify("STOPPING=1")
         started = time.monotonic()
         for server in self.servers:
             server.close()
@@ -50,7 +50,7 @@ class DrainingServer(Server):
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain):
-                await drain_all(self._drain)
+                await drain_all(self._drain / 2)  # it waits a second more for the last ones
 
 
 def server(drain: float) -> DrainingServer:
@@ -123,10 +123,10 @@ async def serve_with_workers(listener: socket.socket, workers: int, drain: float
         await until(
             stop, supervisor.start(*(_worker(number, listener, drain) for number in range(1, workers + 1)))
         )
-        notify_systemd("READY=1")
+        notify("READY=1")
         await until(stop, supervisor.failure())
     finally:
-        notify_systemd("STOPPING=1")
+        notify("STOPPING=1")
         await supervisor.stop()
 
 
