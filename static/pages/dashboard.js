@@ -1,0 +1,283 @@
+/** Puts the dashboard together: what is watched, what is owned, one chart, and one socket for all of it. */
+
+import { ApiError, all, api } from "./api.js";
+import { el, memory, part, setAttribute, setText, view } from "./dom.js";
+import { LivePage } from "./live_page.js";
+import { PortfolioHeader, PositionsTable } from "./portfolio_view.js";
+import { PriceChart } from "./price_chart.js";
+import { SymbolSearch } from "./symbol_search.js";
+import { Watchlist } from "./watchlist.js";
+
+const SPARK_DAYS = 30;
+
+const page = new LivePage({
+  paint,
+  feedMatters: (source) => shownSources().has(source),
+  onReconnect: () => void chart.load(),
+});
+const { client, store } = page;
+const chart = new PriceChart(view("chart"), store);
+const watchlist = new Watchlist(view("watchlist"), store, { onSelect: select, onRemove: (entry) => void removeEntry(entry) });
+const search = new SymbolSearch(view("search"), {
+  onPick: (symbol) => void addSymbol(symbol),
+  has: (symbol) => watchlist.rows.has(symbol),
+});
+const header = new PortfolioHeader(view("portfolio"));
+const positions = new PositionsTable(view("positions"), { onSelect: (symbol) => select(symbol) });
+const picker = /** @type {HTMLSelectElement} */ (part(view("portfolio"), "picker"));
+
+/** @type {Map<string, any>} */
+const assets = new Map();
+/** @type {Set<string>} */
+const asked = new Set(); // symbols that the socket was asked for
+let portfolioId = 0;
+
+// --- start ------------------------------------------------------------------------------------------------------------
+
+void Promise.all([loadWatchlist(), loadPortfolios(), loadFeeds()]);
+client.on("subscribed", ({ results }) => results.forEach(noteResult));
+client.on("portfolio_removed", () => void loadPortfolios());
+client.connect();
+picker.addEventListener("change", () => showPortfolio(Number(picker.value)));
+
+async function loadWatchlist() {
+  const empty = part(view("watchlist"), "empty");
+  try {
+    const [entries, known] = await Promise.all([all("/api/watchlist/"), all("/api/assets/", { pages: 1 })]);
+    for (const asset of known) learn(asset);
+    await Promise.all(entries.map(({ symbol }) => assets.get(symbol) ?? fetchAsset(symbol)));
+    watchlist.setEntries(entries);
+    for (const { symbol } of entries) equip(symbol);
+    offerFirstSymbols(empty);
+    syncSubscriptions();
+    watchlist.paintAll();
+    const remembered = memory.get("symbol");
+    select(remembered && watchlist.rows.has(remembered) ? remembered : (entries[0]?.symbol ?? known[0]?.symbol ?? ""));
+    void loadSparks(entries.map(({ symbol }) => symbol));
+  } catch (error) {
+    showFailure(error, () => void loadWatchlist());
+  }
+}
+
+/**
+ * @param {unknown} error
+ * @param {() => void} retry
+ */
+function showFailure(error, retry) {
+  if (error instanceof ApiError && error.isSignedOut) return;
+  if (!(error instanceof ApiError)) console.error(error);
+  watchlist.setEntries([]);
+  part(view("watchlist"), "empty").replaceChildren(
+    el("h3", { text: "The watchlist can't be loaded" }),
+    el("p", { text: error instanceof Error ? error.message : String(error) }),
+    el("button", { class: "button", type: "button", text: "Retry", onclick: retry }),
+  );
+}
+
+/** An empty list says what to do and offers the first symbols at one click. */
+function offerFirstSymbols(/** @type {HTMLElement} */ empty) {
+  const choices = [...assets.keys()].slice(0, 6).map((symbol) =>
+    el("button", { class: "button button-small", type: "button", text: symbol, onclick: () => void addSymbol(symbol) }),
+  );
+  empty.replaceChildren(
+    el("h3", { text: "Nothing is watched yet" }),
+    el("p", { text: "Add your first symbol by the search above, or begin with one of these." }),
+    el("div", { class: "choices" }, ...choices),
+  );
+}
+
+async function loadFeeds() {
+  const status = await api("/realtime/status/").catch(() => null);
+  for (const [source, feed] of Object.entries(status?.feeds ?? {})) {
+    if (!store.feeds.has(source)) store.applyFeed({ source, ...feed });
+  }
+  page.showFeeds();
+  watchlist.paintAll();
+  paintSources();
+}
+
+// --- assets and the watchlist -----------------------------------------------------------------------------------------
+
+function learn(/** @type {any} */ asset) {
+  assets.set(asset.symbol, asset);
+  store.seedQuote(asset.quote);
+}
+
+async function fetchAsset(/** @type {string} */ symbol) {
+  try {
+    learn(await api(`/api/assets/${encodeURIComponent(symbol)}/`));
+  } catch (error) {
+    if (error instanceof ApiError && error.isSignedOut) throw error;
+  }
+}
+
+/** Tells a row which sources its asset has, so that it can say when none runs. */
+function equip(/** @type {string} */ symbol) {
+  const row = watchlist.rows.get(symbol);
+  if (row) row.sources = assets.get(symbol)?.sources ?? [];
+}
+
+async function addSymbol(/** @type {string} */ symbol) {
+  watchlist.showError("");
+  if (watchlist.rows.has(symbol)) return select(symbol);
+  try {
+    const entry = await api("/api/watchlist/", { method: "POST", body: { symbol } });
+    if (!assets.has(entry.symbol)) await fetchAsset(entry.symbol);
+    watchlist.add(entry);
+    equip(entry.symbol);
+    syncSubscriptions();
+    watchlist.paint([entry.symbol]);
+    select(entry.symbol);
+    void loadSparks([entry.symbol]);
+  } catch (error) {
+    watchlist.showError(/** @type {Error} */ (error).message);
+    search.focus();
+  }
+}
+
+async function removeEntry(/** @type {{id: number, symbol: string}} */ { id, symbol }) {
+  watchlist.showError("");
+  try {
+    await api(`/api/watchlist/${id}/`, { method: "DELETE" });
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 404)) return watchlist.showError(/** @type {Error} */ (error).message);
+  }
+  watchlist.remove(symbol);
+  if (chart.symbol === symbol && watchlist.symbols.length) select(watchlist.symbols[0]);
+  if (!watchlist.symbols.length) offerFirstSymbols(part(view("watchlist"), "empty"));
+  syncSubscriptions();
+}
+
+function select(/** @type {string} */ symbol) {
+  if (!symbol) return;
+  memory.set("symbol", symbol);
+  watchlist.select(symbol);
+  chart.show(symbol, assets.get(symbol)?.name ?? "");
+  syncSubscriptions();
+  chart.paint();
+}
+
+/** What is watched and what the chart shows; the socket is told of the difference only. */
+function syncSubscriptions() {
+  const wanted = new Set([...watchlist.symbols, ...(chart.symbol ? [chart.symbol] : [])]);
+  const surplus = [...asked].filter((symbol) => !wanted.has(symbol));
+  const missing = [...wanted].filter((symbol) => !asked.has(symbol));
+  for (const symbol of surplus) asked.delete(symbol);
+  for (const symbol of missing) asked.add(symbol);
+  if (surplus.length) client.unsubscribeAsset(surplus);
+  if (missing.length) client.subscribeAsset(missing);
+}
+
+function noteResult(/** @type {any} */ { symbol, status, code, message }) {
+  if (symbol === undefined) return;
+  const row = watchlist.rows.get(symbol);
+  if (!row) return;
+  row.problem = status === "ok" || code === "no_data" ? "" : code === "subscription_limit" ? "not live: limit" : "not live";
+  if (code === "subscription_limit") {
+    const most = client.connection?.limits?.subscriptions;
+    watchlist.showError(most ? `One page follows at most ${most} symbols; ${symbol} is not live.` : message);
+  }
+  watchlist.paint([symbol]);
+}
+
+async function loadSparks(/** @type {string[]} */ symbols) {
+  const start = encodeURIComponent(new Date(Date.now() - SPARK_DAYS * 86400000).toISOString());
+  for (const symbol of symbols) {
+    const path = `/api/assets/${encodeURIComponent(symbol)}/bars/?interval=1d&start=${start}`;
+    const bars = await all(path, { pages: 1 }).catch(() => []);
+    watchlist.rows.get(symbol)?.spark.setCloses(bars.map(({ close }) => close));
+  }
+}
+
+// --- portfolios -------------------------------------------------------------------------------------------------------
+
+async function loadPortfolios() {
+  try {
+    const list = await all("/api/portfolios/");
+    picker.replaceChildren(...list.map(({ id, name }) => el("option", { value: id, text: name })));
+    picker.disabled = list.length < 2;
+    if (!list.length) return showNoPortfolio();
+    const remembered = Number(memory.get("portfolio"));
+    showPortfolio(list.some(({ id }) => id === remembered) ? remembered : list[0].id);
+  } catch (error) {
+    if (error instanceof ApiError && error.isSignedOut) return;
+    picker.replaceChildren(el("option", { text: "Portfolios can't be loaded" }));
+    page.notes.show("portfolios", `Portfolios can't be loaded. ${/** @type {Error} */ (error).message}`, {
+      bad: true,
+      action: "Retry",
+      onAction: () => {
+        page.notes.hide("portfolios");
+        void loadPortfolios();
+      },
+    });
+  }
+}
+
+function showNoPortfolio() {
+  picker.replaceChildren(el("option", { text: "No portfolio yet" }));
+  for (const name of ["total", "today", "unrealized", "cash", "coverage", "as-of"]) setText(part(view("portfolio"), name), name === "today" ? "" : "—");
+  const root = view("positions");
+  part(root, "wrap").hidden = true;
+  part(root, "empty").hidden = false;
+  part(root, "empty").replaceChildren(
+    el("h3", { text: "No portfolio yet" }),
+    el("p", { text: "Create one and record what you own; its value then moves with every price." }),
+    el("a", { class: "button button-primary", href: "/portfolios/", text: "Create a portfolio" }),
+  );
+}
+
+function showPortfolio(/** @type {number} */ id) {
+  if (portfolioId && portfolioId !== id) client.unsubscribePortfolio(portfolioId);
+  portfolioId = id;
+  picker.value = String(id);
+  memory.set("portfolio", String(id));
+  const details = part(view("portfolio"), "details");
+  setAttribute(details, "href", `/portfolios/${id}/`);
+  details.hidden = false;
+  client.subscribePortfolio(id);
+  const known = store.portfolios.get(id);
+  if (known) paintPortfolio(known);
+  else void loadValuation(id);
+}
+
+/** Over REST too, so that the figures stand there even while the socket is not open yet. */
+async function loadValuation(/** @type {number} */ id) {
+  const answer = await api(`/api/portfolios/${id}/`).catch(() => null);
+  if (answer?.valuation && !store.portfolios.has(id)) store.apply({ type: "portfolio_update", data: answer.valuation });
+}
+
+// --- painting ---------------------------------------------------------------------------------------------------------
+
+/** @param {import("../realtime/store.js").Changes} changes */
+function paint({ symbols, portfolios, feeds }) {
+  if (feeds.size) {
+    watchlist.paintAll();
+    paintSources();
+  } else watchlist.paint(symbols);
+  if (symbols.has(chart.symbol)) chart.paint();
+  const portfolio = store.portfolios.get(portfolioId);
+  if (portfolio && portfolios.has(portfolioId)) paintPortfolio(portfolio);
+}
+
+function paintPortfolio(/** @type {import("../realtime/store.js").Portfolio} */ portfolio) {
+  header.paint(portfolio);
+  positions.paint(portfolio);
+}
+
+/** Sources of what is watched or owned: trouble of any other is none of this page's. */
+function shownSources() {
+  const sources = new Set();
+  for (const symbol of watchlist.symbols) {
+    sources.add(store.quotes.get(symbol)?.source);
+    for (const source of assets.get(symbol)?.sources ?? []) sources.add(source);
+  }
+  for (const position of store.portfolios.get(portfolioId)?.positions ?? []) sources.add(position.source);
+  return sources;
+}
+
+function paintSources() {
+  const items = [...store.feeds.values()].map(({ source, state, reason }) =>
+    el("li", { "data-source": source, "data-state": state, title: reason ?? "" }, el("i", { "aria-hidden": "true" }), `${source} ${state}`),
+  );
+  view("sources").replaceChildren(...items);
+}

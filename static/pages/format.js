@@ -1,0 +1,117 @@
+/** Numbers and times as people read them. Rounds for the eye only; knows no DOM. */
+
+const DASH = "—";
+const MINUS = "\u2212";
+/** @type {Map<string, Intl.NumberFormat>} */
+const formats = new Map();
+
+/** @param {Intl.NumberFormatOptions} options */
+function format(options) {
+  const key = JSON.stringify(options);
+  let made = formats.get(key);
+  if (!made) formats.set(key, (made = new Intl.NumberFormat(undefined, options)));
+  return made;
+}
+
+/**
+ * @param {any} value
+ * @returns {value is number}
+ */
+function isNumber(value) {
+  return typeof value === "number" && Number.isFinite(value);
+}
+
+/** A true minus sign: as wide as the plus and read as one. */
+function typographic(/** @type {string} */ text) {
+  return text.replace("-", MINUS);
+}
+
+/** How many decimals a number is written with: 43000.01 → 2, 0.00001234 → 8, 1e-7 → 7. */
+export function decimals(/** @type {number} */ value) {
+  const [mantissa, exponent = "0"] = String(value).split("e");
+  return Math.max(0, (mantissa.split(".")[1]?.length ?? 0) - Number(exponent));
+}
+
+/** The decimals a price is shown with: enough for the smallest ones, at least two, never a long tail. */
+export function priceDigits(/** @type {number} */ value) {
+  const size = Math.abs(value);
+  const most = size >= 1000 ? 2 : size >= 1 ? 4 : 12;
+  return Math.min(most, Math.max(2, decimals(value)));
+}
+
+/**
+ * @param {any} value
+ * @param {number} [digits]  fixed decimals, so that a column stays in line
+ */
+export function price(value, digits) {
+  if (!isNumber(value)) return DASH;
+  const shown = digits ?? priceDigits(value);
+  return typographic(format({ minimumFractionDigits: shown, maximumFractionDigits: shown }).format(value));
+}
+
+/**
+ * @param {any} value
+ * @param {number} digits
+ */
+export function signed(value, digits) {
+  if (!isNumber(value)) return DASH;
+  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "exceptZero" };
+  return typographic(format(/** @type {any} */ (options)).format(value));
+}
+
+/** @param {any} value  in percent, as the server sends it */
+export function percent(value) {
+  return isNumber(value) ? `${signed(value, 2)}%` : DASH;
+}
+
+/** The arrow that says the direction without any colour. */
+export function arrow(/** @type {any} */ value) {
+  if (!isNumber(value) || value === 0) return "■";
+  return value > 0 ? "▲" : "▼";
+}
+
+/**
+ * @param {any} value
+ * @param {string} currency
+ * @param {{sign?: boolean}} [options]
+ */
+export function money(value, currency, { sign = false } = {}) {
+  if (!isNumber(value)) return DASH;
+  const signDisplay = sign ? "exceptZero" : "auto";
+  // Codes such as USDT or GBp (pence) are not ISO 4217: shown beside the number instead of guessed at.
+  if (!/^[A-Z]{3}$/.test(currency)) {
+    const number = format(/** @type {any} */ ({ minimumFractionDigits: 2, maximumFractionDigits: 8, signDisplay }));
+    return typographic(`${number.format(value)} ${currency}`);
+  }
+  const options = { style: "currency", currency, currencyDisplay: "narrowSymbol", signDisplay };
+  return typographic(format(/** @type {any} */ (options)).format(value));
+}
+
+export function quantity(/** @type {any} */ value) {
+  return isNumber(value) ? typographic(format({ maximumFractionDigits: 12 }).format(value)) : DASH;
+}
+
+/** 50 000 000 → 50M; small counts stay whole. */
+export function compact(/** @type {any} */ value) {
+  if (!isNumber(value)) return DASH;
+  return format({ notation: "compact", maximumFractionDigits: value < 1000 ? 2 : 1 }).format(value);
+}
+
+const clockTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const dayAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const dayOnly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+
+/** Today as a time of day, any other day with its date; in the reader's own time zone. */
+export function moment(/** @type {string|null|undefined} */ iso) {
+  const date = new Date(iso ?? "");
+  if (Number.isNaN(date.getTime())) return DASH;
+  return date.toDateString() === new Date().toDateString() ? clockTime.format(date) : dayAndTime.format(date);
+}
+
+export function day(/** @type {string} */ iso) {
+  return dayOnly.format(new Date(iso));
+}
+
+export function dayTime(/** @type {string} */ iso) {
+  return dayAndTime.format(new Date(iso));
+}

@@ -1,0 +1,269 @@
+/** One asset's history as bars, whose last one lives: the newest quote moves it until the next begins. */
+
+import { CandlestickSeries, HistogramSeries, createChart } from "../vendor/lightweight-charts/lightweight-charts.standalone.production.mjs";
+import { all } from "./api.js";
+import { memory, part, setAttribute, setDirection, setText } from "./dom.js";
+import { arrow, day, dayTime, percent, price, priceDigits, signed } from "./format.js";
+
+/** @typedef {{time: any, open: number, high: number, low: number, close: number, volume?: number}} ChartBar */
+
+const DAY = 86400000;
+/** @type {Record<string, {interval: "1m"|"1d", days: number|null}>} */
+const RANGES = {
+  "1D": { interval: "1m", days: 1 },
+  "1M": { interval: "1d", days: 31 },
+  "3M": { interval: "1d", days: 92 },
+  "1Y": { interval: "1d", days: 366 },
+  All: { interval: "1d", days: null },
+};
+
+export class PriceChart {
+  symbol = "";
+  #range = RANGES[memory.get("range") ?? ""] ? /** @type {string} */ (memory.get("range")) : "3M";
+  #digits = 2;
+  /** @type {ChartBar|null} */ #last = null;
+  #count = 0;
+  /** @type {AbortController|null} */ #request = null;
+
+  /**
+   * @param {HTMLElement} root
+   * @param {import("../realtime/store.js").Store} store
+   */
+  constructor(root, store) {
+    this.root = root;
+    this.store = store;
+    this.figure = /** @type {HTMLElement} */ (root.querySelector("figure"));
+    this.message = part(root, "message");
+    this.chart = createChart(part(root, "canvas"), this.#layout());
+    this.bars = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
+    this.volumes = this.chart.addSeries(HistogramSeries, { priceFormat: { type: "volume" }, priceScaleId: "", lastValueVisible: false, priceLineVisible: false });
+    this.volumes.priceScale().applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
+    this.#colour();
+    document.addEventListener("livefolio:theme", () => this.#recolour());
+    for (const button of this.#rangeButtons()) button.addEventListener("click", () => this.setRange(button.dataset.range ?? "3M"));
+    this.#pressRange();
+  }
+
+  /**
+   * @param {string} symbol
+   * @param {string} name
+   */
+  show(symbol, name) {
+    if (symbol === this.symbol) return;
+    this.symbol = symbol;
+    setText(part(this.root, "symbol"), symbol);
+    setText(part(this.root, "name"), name);
+    for (const field of ["open", "previous_close", "bid", "ask", "price"]) setText(part(this.root, field), "—");
+    setText(part(this.root, "change"), "");
+    void this.load();
+  }
+
+  setRange(/** @type {string} */ range) {
+    this.#range = range;
+    memory.set("range", range);
+    this.#pressRange();
+    void this.load();
+  }
+
+  /** Fetches the history again; also after a reconnect, to fill what was missed. */
+  async load() {
+    this.#request?.abort();
+    const request = (this.#request = new AbortController());
+    const { interval, days } = RANGES[this.#range];
+    const start = days === null ? "" : `&start=${encodeURIComponent(new Date(Date.now() - days * DAY).toISOString())}`;
+    if (!this.#count || this.figure.dataset.symbol !== this.symbol) this.#say("Loading…");
+    try {
+      const path = `/api/assets/${encodeURIComponent(this.symbol)}/bars/?interval=${interval}${start}`;
+      const bars = await all(path, { signal: request.signal });
+      if (!request.signal.aborted) this.#setHistory(bars, interval);
+    } catch (error) {
+      if (request.signal.aborted) return;
+      this.#say(`The history can't be loaded. ${/** @type {Error} */ (error).message}`, () => void this.load());
+    }
+  }
+
+  paint() {
+    const quote = this.store.quotes.get(this.symbol);
+    if (!quote) return;
+    const digits = Math.max(this.#digits, priceDigits(quote.price));
+    setText(part(this.root, "price"), price(quote.price, digits));
+    const change = part(this.root, "change");
+    setText(change, quote.change == null ? "" : `${arrow(quote.change)} ${signed(quote.change, digits)} (${percent(quote.change_percent)})`);
+    setDirection(change, quote.change);
+    for (const field of ["open", "previous_close", "bid", "ask"]) {
+      setText(part(this.root, field), price(quote[field], quote[field] == null ? undefined : digits));
+    }
+    if (this.figure.dataset.symbol === this.symbol) this.#moveLast(quote);
+  }
+
+  /**
+   * @param {any[]} rows
+   * @param {"1m"|"1d"} interval
+   */
+  #setHistory(rows, interval) {
+    const bars = rows.map((row) => ({ ...row, time: barTime(row.start, interval) }));
+    this.#digits = bars.slice(-20).reduce((most, bar) => Math.max(most, priceDigits(bar.close)), 2);
+    this.#last = bars.at(-1) ?? null;
+    this.#count = bars.length;
+    const minMove = 10 ** -this.#digits;
+    this.bars.applyOptions({ priceFormat: { type: "custom", minMove, formatter: (/** @type {number} */ value) => price(value, this.#digits) } });
+    this.bars.setData(bars);
+    this.volumes.setData(bars.filter((bar) => bar.volume != null).map((bar) => ({ time: bar.time, value: bar.volume, color: this.#volumeColour(bar) })));
+    this.chart.timeScale().applyOptions({ timeVisible: interval === "1m", secondsVisible: false });
+    this.#setRoom(interval);
+    this.figure.dataset.symbol = this.symbol;
+    this.figure.dataset.bars = String(bars.length);
+    this.#describe(rows, interval);
+    this.paint();
+    if (this.#last) this.#say("");
+    else this.#say(interval === "1m" ? "No minute bars yet: they gather while the feed runs." : "No history yet.");
+  }
+
+  /** Few bars keep a natural width at the right instead of being blown up. */
+  #setRoom(/** @type {"1m"|"1d"} */ interval) {
+    const scale = this.chart.timeScale();
+    const least = interval === "1m" ? 60 : 20;
+    if (this.#count < least) scale.setVisibleLogicalRange({ from: this.#count - least, to: this.#count + 1 });
+    else scale.fitContent();
+  }
+
+  #moveLast(/** @type {Record<string, any>} */ quote) {
+    const { interval } = RANGES[this.#range];
+    const time = barTime(quote.as_of, interval);
+    if (this.#last && compareTimes(time, this.#last.time) < 0) return; // an older market than the history's
+    if (this.#last && compareTimes(time, this.#last.time) === 0) {
+      const { open, high, low, volume } = this.#last;
+      this.#last = { time, open, high: Math.max(high, quote.price), low: Math.min(low, quote.price), close: quote.price, volume };
+    } else {
+      this.#last = newBar(time, quote, interval);
+      this.#count += 1;
+      this.#say("");
+    }
+    this.bars.update(this.#last);
+    this.figure.dataset.last = String(quote.price);
+    this.figure.dataset.bars = String(this.#count);
+  }
+
+  /**
+   * @param {any[]} rows
+   * @param {"1m"|"1d"} interval
+   */
+  #describe(rows, interval) {
+    const show = interval === "1m" ? dayTime : day;
+    const unit = interval === "1m" ? "minute" : "daily";
+    const span = rows.length ? ` from ${show(rows[0].start)} to ${show(rows[rows.length - 1].start)}` : "";
+    setText(part(this.root, "summary"), `${this.symbol}: ${rows.length} ${unit} bars${span}`);
+  }
+
+  /**
+   * @param {string} text  empty shows the chart
+   * @param {() => void} [retry]
+   */
+  #say(text, retry) {
+    this.message.hidden = text === "";
+    this.message.replaceChildren(text);
+    if (!retry) return;
+    const button = Object.assign(document.createElement("button"), { className: "button button-small", type: "button", textContent: "Retry" });
+    button.addEventListener("click", retry);
+    this.message.append(button);
+  }
+
+  /** @returns {HTMLButtonElement[]} */
+  #rangeButtons() {
+    return [.../** @type {NodeListOf<HTMLButtonElement>} */ (this.root.querySelectorAll("[data-range]"))];
+  }
+
+  #pressRange() {
+    for (const button of this.#rangeButtons()) setAttribute(button, "aria-pressed", String(button.dataset.range === this.#range));
+  }
+
+  // --- looks ------------------------------------------------------------------------------------------------------
+
+  /** The sheet's colour as the canvas needs it: resolved for the theme in force. */
+  #tone(/** @type {string} */ name) {
+    const probe = document.createElement("i");
+    probe.style.color = `var(--${name})`;
+    this.root.append(probe);
+    const { color } = getComputedStyle(probe);
+    probe.remove();
+    return color;
+  }
+
+  #layout() {
+    return /** @type {any} */ ({
+      autoSize: true,
+      // The logo needs an inline style, which the Content-Security-Policy forbids; the footer gives the credit.
+      layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily: "Geist, system-ui, sans-serif", fontSize: 11 },
+      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.2 } },
+      timeScale: {
+        borderVisible: false,
+        rightOffset: 1,
+        minBarSpacing: 0.5,
+        tickMarkFormatter: (/** @type {any} */ time) => (typeof time === "number" ? localTick(time) : null),
+      },
+      localization: { timeFormatter: (/** @type {any} */ time) => (typeof time === "number" ? dayTime(new Date(time * 1000).toISOString()) : String(time)) },
+      handleScroll: { vertTouchDrag: false },
+      crosshair: { mode: 0 },
+    });
+  }
+
+  #colour() {
+    const [up, down, soft, grid, line, ink] = ["up", "down", "soft", "grid", "line-strong", "ink"].map((name) => this.#tone(name));
+    this.chart.applyOptions({
+      layout: { textColor: soft },
+      grid: { vertLines: { color: "transparent" }, horzLines: { color: grid } },
+      crosshair: { vertLine: { color: line, labelBackgroundColor: ink }, horzLine: { color: line, labelBackgroundColor: ink } },
+    });
+    this.bars.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
+    this.tones = { up: this.#tone("up-wash"), down: this.#tone("down-wash") };
+  }
+
+  #recolour() {
+    this.#colour();
+    this.volumes.setData(this.volumes.data().map((/** @type {any} */ bar, /** @type {number} */ i) => ({ ...bar, color: this.#volumeColour(/** @type {any} */ (this.bars.data()[i])) })));
+  }
+
+  #volumeColour(/** @type {ChartBar|undefined} */ bar) {
+    return bar && bar.close < bar.open ? this.tones?.down : this.tones?.up;
+  }
+}
+
+/**
+ * A day by its date, a minute by its second; both count in UTC, as the server's bars do.
+ * @param {string} iso
+ * @param {"1m"|"1d"} interval
+ */
+function barTime(iso, interval) {
+  if (interval === "1d") return new Date(iso).toISOString().slice(0, 10);
+  return Math.floor(Date.parse(iso) / 60000) * 60;
+}
+
+/**
+ * @param {any} a
+ * @param {any} b
+ */
+function compareTimes(a, b) {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/**
+ * A day opens where the session did, if the source knows; a rolling 24-hour window is no day.
+ * @param {any} time
+ * @param {Record<string, any>} quote
+ * @param {"1m"|"1d"} interval
+ * @returns {ChartBar}
+ */
+function newBar(time, quote, interval) {
+  const { price: close } = quote;
+  if (interval === "1m" || quote.window === "24h" || quote.open == null) return { time, open: close, high: close, low: close, close };
+  return { time, open: quote.open, high: Math.max(close, quote.high ?? close, quote.open), low: Math.min(close, quote.low ?? close, quote.open), close };
+}
+
+const tickTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const tickDay = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
+/** Minutes are marked in the reader's own time; the library itself only knows UTC. */
+function localTick(/** @type {number} */ seconds) {
+  const date = new Date(seconds * 1000);
+  return date.getHours() === 0 && date.getMinutes() === 0 ? tickDay.format(date) : tickTime.format(date);
+}
