@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from assets.market import Bar
+from assets.market import Bar, session_start
 
 Interval = Literal["1m", "1d"]
 LENGTHS: dict[Interval, timedelta] = {"1m": timedelta(minutes=1), "1d": timedelta(days=1)}
@@ -18,11 +18,6 @@ LENGTHS: dict[Interval, timedelta] = {"1m": timedelta(minutes=1), "1d": timedelt
 
 def minute_start(time: datetime) -> datetime:
     return time.astimezone(UTC).replace(second=0, microsecond=0)
-
-
-def day_start(time: datetime) -> datetime:
-    """Returns 00:00 UTC of that day, the open of a 24/7 session."""
-    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 class OpenBar:
@@ -120,7 +115,7 @@ class BarBuilder:
             return []
         closed = self.close_until(time)
         self.minute = self._added("1m", self.minute, minute_start(time), price, quantity, time)
-        self.day = self._added("1d", self.day, day_start(time), price, quantity, time)
+        self.day = self._added("1d", self.day, session_start(time), price, quantity, time)
         return closed
 
     def _added(

@@ -8,11 +8,12 @@ conflated. The session is the calendar's: a 24/7 asset rolls at 00:00 UTC by the
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from assets.market import Bar, Depth, Quote, Trade
-from realtime.bars import BarBuilder, BuiltBar, day_start
+from assets.market import Bar, Depth, Quote, Trade, change_since
+from assets.market import session_start as session_start_of
+from realtime.bars import BarBuilder, BuiltBar
 from realtime.feeds.base import Event
 from realtime.protocol import QuoteRecord, wire_time
 
@@ -25,24 +26,13 @@ FUTURE_LIMIT = timedelta(seconds=5)
 # A bar is closed by the clock this long after its end, so that ticks on their way still count.
 BAR_GRACE = timedelta(seconds=2)
 
-_EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
-_CENT = Decimal("0.01")
+def publisher(symbol: str, sources: Iterable[str], live: Mapping[str, Collection[str]]) -> str | None:
+    """Returns the asset's first source, by priority, that is live and does not refuse the asset.
 
-
-def percent_change(change: Decimal, previous_close: Decimal) -> Decimal | None:
-    """Returns 100 · change / previous_close to two places; None where that says nothing."""
-    if previous_close <= 0:
-        return None
-    try:
-        percent = _EXACT.divide(_EXACT.multiply(change, Decimal(100)), previous_close)
-        return _EXACT.quantize(percent, _CENT) + 0  # no negative zero
-    except InvalidOperation:
-        return None
-
-
-def publisher(sources: Iterable[str], live: Collection[str]) -> str | None:
-    """Returns the first live source, in the asset's order of priority."""
-    return next((source for source in sources if source in live), None)
+    Args:
+        live: the live sources, each with the symbols that it refuses.
+    """
+    return next((source for source in sources if source in live and symbol not in live[source]), None)
 
 
 class Listing(NamedTuple):
@@ -69,6 +59,13 @@ class Close(NamedTuple):
 
     start: datetime
     price: Decimal
+
+
+def _change(price: Decimal, previous_close: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
+    try:
+        return change_since(price, previous_close)
+    except ArithmeticError:  # more digits than a percentage can have
+        return price - previous_close if previous_close is not None else None, None
 
 
 class Line:
@@ -149,7 +146,7 @@ class Line:
     def roll(self, session_start: datetime) -> None:
         """Begins a new session; the last price at or before its start becomes the previous close."""
         if self.price is not None and self.as_of <= session_start:
-            last_session = min(day_start(self.as_of), session_start - DAY)
+            last_session = min(session_start_of(self.as_of), session_start - DAY)
             if self.close is None or last_session >= self.close.start:
                 self.close = Close(last_session, self.price)
         self.session_start = session_start
@@ -159,7 +156,7 @@ class Line:
     def record(self, source: str, epoch: int) -> QuoteRecord:
         price, close = self.price, self.previous_close()
         assert price is not None
-        change = None if close is None or close <= 0 else _EXACT.subtract(price, close)
+        change, percent = _change(price, close)
         opened, high, low, volume = self._window()
         return QuoteRecord(
             symbol=self.listing.symbol,
@@ -171,7 +168,7 @@ class Line:
             received_at=wire_time(self.received_at),
             currency=self.listing.currency,
             change=change,
-            change_percent=None if change is None or close is None else percent_change(change, close),
+            change_percent=percent,
             volume=volume,
             high=high,
             low=low,
@@ -255,7 +252,7 @@ class Batcher:
                 line.listing = listing
         for symbol, listing in wanted.items():
             if symbol not in self.lines:
-                line = Line(listing, day_start(now), monotonic)
+                line = Line(listing, session_start_of(now), monotonic)
                 self.lines[symbol] = line
                 added.append(line)
         for line in added:
@@ -272,7 +269,7 @@ class Batcher:
         line.confirmed_at = monotonic - age
         line.is_stale = age > self._stale_after
         if self._has_own_clock:
-            line.session_start = day_start(last.as_of)
+            line.session_start = session_start_of(last.as_of)
         if last.record is not None:
             self._restore_record(line, last.record, last.as_of)
         self._learn_from_price(line)
@@ -303,7 +300,7 @@ class Batcher:
     def _learn_from_price(self, line: Line) -> None:
         """A last trade from before this session is the last regular trade before it, hence its previous close."""
         if line.price is not None and line.as_of < line.session_start:
-            start = day_start(line.as_of)
+            start = session_start_of(line.as_of)
             if line.close is None or start >= line.close.start:
                 line.close = Close(start, line.price)
 
@@ -324,10 +321,10 @@ class Batcher:
 
     # -- who publishes
 
-    def arbitrate(self, live: Collection[str]) -> None:
+    def arbitrate(self, live: Mapping[str, Collection[str]]) -> None:
         """Publishes only assets of which this is the first live source; without any, whoever was goes on."""
-        for line in self.lines.values():
-            first = publisher(line.listing.sources, live)
+        for symbol, line in self.lines.items():
+            first = publisher(symbol, line.listing.sources, live)
             owned = line.is_owned if first is None else first == self.source
             if owned and not line.is_owned and line.floor is not None:
                 line.seq += 1
@@ -441,9 +438,9 @@ class Batcher:
         is_repeated: bool,
     ) -> None:
         if (self._has_own_clock or received_at >= line.session_start + DAY) and as_of >= line.session_start + DAY:
-            line.roll(day_start(as_of))
+            line.roll(session_start_of(as_of))
         elif self._has_own_clock and line.floor is None and as_of < line.session_start:
-            line.session_start = day_start(as_of)
+            line.session_start = session_start_of(as_of)
             line.close = None
         if not is_repeated:
             for built in line.bars.add(price, quantity, as_of):
@@ -478,7 +475,7 @@ class Batcher:
 
     def tick(self, now: datetime, monotonic: float) -> None:
         """Rolls sessions, marks what is stale and closes bars; to be called about every second."""
-        today, close_until = day_start(now), now - BAR_GRACE
+        today, close_until = session_start_of(now), now - BAR_GRACE
         stale_before = monotonic - self._stale_after
         for line in self.lines.values():
             if line.session_start < today and not self._has_own_clock:

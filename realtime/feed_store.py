@@ -17,8 +17,9 @@ from django.db.models import OuterRef, Subquery
 
 from assets.fields import ExactDecimalField
 from assets.market import Bar
+from assets.market import session_start as session_start_of
 from assets.models import Asset, FeedSymbol, PriceBar, normal_symbol
-from realtime.bars import BuiltBar, day_start, minute_start
+from realtime.bars import BuiltBar, minute_start
 from realtime.batcher import Close, LastPrice, Listing
 
 log = logging.getLogger("personal_finance.realtime.feed")
@@ -141,13 +142,13 @@ def read_closes(asset_ids: Sequence[int], session_start: datetime) -> dict[str, 
         )
         for symbol, close, start in assets.values_list("symbol", "close", "close_start"):
             if close is not None:
-                closes[symbol] = Close(day_start(start), close)
+                closes[symbol] = Close(session_start_of(start), close)
     return closes
 
 
 def read_open_bars(asset_ids: Sequence[int], now: datetime) -> dict[str, list[Bar]]:
     """Returns what is stored of the minute and the day of `now`."""
-    starts = {PriceBar.Interval.DAY: day_start(now), PriceBar.Interval.MINUTE: minute_start(now)}
+    starts = {PriceBar.Interval.DAY: session_start_of(now), PriceBar.Interval.MINUTE: minute_start(now)}
     found: dict[str, list[Bar]] = defaultdict(list)
     for ids in chunks(asset_ids):
         for interval, start in starts.items():
@@ -165,29 +166,6 @@ def latest_daily_starts(asset_ids: Sequence[int]) -> dict[int, datetime]:
         rows = Asset.objects.filter(id__in=ids).annotate(newest=Subquery(newest)).values_list("id", "newest")
         found.update((asset_id, start) for asset_id, start in rows if start is not None)
     return found
-
-
-class StoredPrice(NamedTuple):
-    """What the database knows of an asset's price, whatever its source."""
-
-    symbol: str
-    currency: str
-    price: Decimal
-    as_of: datetime
-    source: str
-    updated: datetime
-
-
-def read_stored_prices() -> list[StoredPrice]:
-    """Returns every asset's stored price."""
-    rows = Asset.objects.exclude(current_price=None).values_list(
-        "symbol", "currency", "current_price", "price_as_of", "price_source", "last_updated"
-    )
-    return [
-        StoredPrice(symbol, currency, price, as_of, source, updated or as_of)
-        for symbol, currency, price, as_of, source, updated in rows
-        if price is not None and as_of is not None
-    ]
 
 
 def _bar(row: PriceBar) -> Bar:

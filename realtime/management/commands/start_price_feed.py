@@ -1,0 +1,120 @@
+"""`manage.py start_price_feed`: follows the sources until it is stopped."""
+
+import argparse
+import asyncio
+import logging
+import math
+import signal
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from realtime.feeds.base import FrameRecorder
+from realtime.price_feed import PriceFeed
+from realtime.sources import Options, Source, SourceError, open_source
+
+
+def positive_seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, was {text!r}")
+    return value
+
+
+def positive_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) < 10**9:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, was {text!r}")
+    return int(text)
+
+
+class Command(BaseCommand):
+    help = "Follows price sources, and sends their prices to Redis, to the browsers and to the database."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--source",
+            action="append",
+            dest="sources",
+            metavar="S",
+            help="a source to follow; may be repeated (default: PRICE_FEED_SOURCES)",
+        )
+        parser.add_argument(
+            "--interval",
+            type=positive_seconds,
+            default=settings.REALTIME_UPDATE_INTERVAL,
+            metavar="SECONDS",
+            help="between two polls of a polled source, and between two status lines (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--batch-size",
+            type=positive_count,
+            default=settings.REALTIME_BATCH_SIZE,
+            metavar="N",
+            help="how many symbols a polled source is asked for at once (default: %(default)s)",
+        )
+        parser.add_argument("--verbose", action="store_true", help="log every flush")
+        parser.add_argument("--record", metavar="FILE", help="write the frames of the one source as they arrive")
+        parser.add_argument("--recording", metavar="FILE", help="what the source replay plays (default: REPLAY_FILE)")
+        parser.add_argument("--speed", type=positive_seconds, metavar="N", help="replay so many times as fast")
+        parser.add_argument("--loop", action="store_true", default=None, help="replay again and again")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        names = list(dict.fromkeys(options["sources"] or settings.PRICE_FEED_SOURCES))
+        if not names:
+            raise CommandError("expected a source: --source S or PRICE_FEED_SOURCES")
+        if options["verbose"]:
+            logging.getLogger("personal_finance.realtime").setLevel(logging.DEBUG)
+        replay = Options(options["recording"] or "", options["speed"], options["loop"])
+        if "replay" not in names and replay != Options():
+            raise CommandError("--recording, --speed and --loop belong to --source replay")
+        try:
+            sources = [open_source(name, replay) for name in names]
+        except SourceError as error:
+            raise CommandError(str(error)) from error
+        recorder = self._recorder(options["record"], sources)
+        try:
+            clean = run(PriceFeed, sources, options["interval"], options["batch_size"], recorder)
+        finally:
+            close = getattr(recorder, "close", None)
+            if close is not None:
+                close()
+        if not clean:
+            raise CommandError("every source has failed for good; the log says why")
+
+    @staticmethod
+    def _recorder(path: str | None, sources: list[Source]) -> FrameRecorder | None:
+        if path is None:
+            return None
+        if [source.name for source in sources] not in [[name] for name in ("coinbase", "replay")]:
+            raise CommandError("--record takes exactly one streamed source, such as --source coinbase")
+        from realtime.feeds.recorder import Recorder
+
+        try:
+            return Recorder(Path(path))
+        except OSError as error:
+            raise CommandError(f"--record: cannot write {path}: {error.strerror}") from error
+
+
+def run(
+    make: type[PriceFeed], sources: list[Source], interval: float, batch_size: int, recorder: FrameRecorder | None
+) -> bool:
+    """Runs a price feed on the fastest loop there is, until it ends or a signal stops it."""
+
+    async def main() -> bool:
+        feed = make(sources, interval=interval, batch_size=batch_size, recorder=recorder)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, feed.stop)
+        return await feed.run()
+
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # not on Windows
+        return asyncio.run(main())
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main())

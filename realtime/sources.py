@@ -1,0 +1,160 @@
+"""What can be a source, and how the settings make a feed of its name.
+
+The one place that knows every vendor's file and every vendor's settings; a feed itself knows neither.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+
+from assets.market import Bar
+from realtime.feed_store import NewAsset
+from realtime.feeds.base import Feed, FeedError, PolledFeed
+from realtime.feeds.coinbase import CoinbaseFeed
+from realtime.feeds.replay import ReplayFeed, survey
+from realtime.feeds.simulated_market import SimulatedMarket, symbols
+from realtime.feeds.simulator import SimulatorFeed
+
+NAMES = ("simulator", "coinbase", "replay")
+
+
+class SourceError(ValueError):
+    """A source that cannot be had: no such name, or settings that cannot be right. Nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside the settings."""
+
+    recording: str = ""
+    speed: float | None = None
+    loop: bool | None = None
+
+
+# (source's symbol, number of daily bars, until) → bars, oldest first
+History = Callable[[str, int, datetime], list[Bar]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source ready to be followed.
+
+    Attributes:
+        assets: what must be in the database for it.
+        only_symbols: the source's symbols that it knows; None: whatever the database lists.
+        quotes_are_trades: whether a quote's last quantity is volume that no trade repeats.
+        has_own_clock: whether its time is that of its ticks.
+        history: gives daily bars, where it can.
+        local_history: whether `history` costs no network and fills holes at each start.
+    """
+
+    name: str
+    feed: Feed | PolledFeed
+    assets: tuple[NewAsset, ...] = ()
+    only_symbols: frozenset[str] | None = None
+    quotes_are_trades: bool = True
+    has_own_clock: bool = False
+    history: History | None = field(default=None, compare=False)
+    local_history: bool = False
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        return tuple(sorted(self.feed.modes))
+
+
+def open_source(name: str, options: Options = Options()) -> Source:
+    """Returns the source of that name, set up from the settings.
+
+    Raises:
+        SourceError: there is none, or it cannot be set up.
+    """
+    maker = _MAKERS.get(name)
+    if maker is None:
+        raise SourceError(f"expected a source of {', '.join(_MAKERS)}, was {name[:40]!r}")
+    try:
+        return maker(options)
+    except SourceError:
+        raise
+    except ValueError as error:
+        raise SourceError(f"{name}: {error}") from error
+
+
+def _simulator(options: Options) -> Source:
+    instruments = symbols(settings.SIMULATOR_SYMBOLS)
+    market = SimulatedMarket(instruments, rate=settings.SIMULATOR_RATE, seed=settings.SIMULATOR_SEED)
+    return Source(
+        name="simulator",
+        feed=SimulatorFeed(instruments, rate=settings.SIMULATOR_RATE, seed=settings.SIMULATOR_SEED),
+        assets=tuple(
+            NewAsset(one.symbol, one.symbol, one.name, one.currency, one.asset_class) for one in instruments
+        ),
+        only_symbols=frozenset(one.symbol for one in instruments),
+        history=market.history,
+        local_history=True,
+    )
+
+
+def _products(products: Iterable[str]) -> tuple[NewAsset, ...]:
+    return tuple(_product(product) for product in dict.fromkeys(products))
+
+
+def _product(product: str) -> NewAsset:
+    """A Coinbase product is `base-quote`; the quote is its currency."""
+    base, _, quote = product.partition("-")
+    if not base or not quote or not quote.isalnum():
+        raise SourceError(f"expected a product such as BTC-USD, was {product[:40]!r}")
+    return NewAsset(product, product.upper(), f"{base} in {quote}", quote.upper(), "crypto")
+
+
+def _coinbase_feed(products: Iterable[str]) -> CoinbaseFeed:
+    return CoinbaseFeed(
+        products,
+        url=settings.COINBASE_WEBSOCKET_URL,
+        key=settings.COINBASE_API_KEY,
+        secret=settings.COINBASE_API_SECRET,
+        passphrase=settings.COINBASE_API_PASSPHRASE,
+    )
+
+
+def _coinbase(options: Options) -> Source:
+    products = [product.upper() for product in settings.COINBASE_PRODUCTS]
+    return Source(
+        name="coinbase", feed=_coinbase_feed(products), assets=_products(products), quotes_are_trades=False
+    )
+
+
+def _replay(options: Options) -> Source:
+    path = options.recording or settings.REPLAY_FILE
+    if not path:
+        raise SourceError("replay: expected --recording FILE or REPLAY_FILE")
+    if settings.REPLAY_VENDOR != "coinbase":
+        raise SourceError(f"REPLAY_VENDOR: expected coinbase, was {settings.REPLAY_VENDOR[:40]!r}")
+    try:
+        found = survey(Path(path), CoinbaseFeed())
+    except FeedError as error:
+        raise SourceError(f"replay: {error}") from error
+    if not found.symbols:
+        raise SourceError(f"replay: expected quotes, trades or books in {path}, was none")
+    return Source(
+        name="replay",
+        feed=ReplayFeed(
+            path,
+            CoinbaseFeed(),
+            speed=settings.REPLAY_SPEED if options.speed is None else options.speed,
+            loop=settings.REPLAY_LOOP if options.loop is None else options.loop,
+        ),
+        assets=_products(found.symbols),
+        only_symbols=frozenset(found.symbols),
+        quotes_are_trades=False,
+        has_own_clock=True,
+    )
+
+
+_MAKERS: dict[str, Callable[[Options], Source]] = {
+    "simulator": _simulator,
+    "coinbase": _coinbase,
+    "replay": _replay,
+}
