@@ -15,6 +15,7 @@ from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from assets.market import session_start
 from assets.models import Asset, PriceBar, normal_symbol
 from assets.serializers import AssetSerializer, BarSerializer, parse_moment
 from assets.snapshots import read_quotes
@@ -32,9 +33,9 @@ def last_quotes(symbols: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
 
 
 def with_last_close(assets: "QuerySet[Asset]") -> "QuerySet[Asset]":
-    """Adds `previous_close`: the newest stored close before today's session (00:00 UTC)."""
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    bars = PriceBar.objects.filter(asset=OuterRef("pk")).last_closed_before(today)
+    """Adds `previous_close`: the newest stored close before the current session."""
+    start = session_start(datetime.now(UTC))
+    bars = PriceBar.objects.filter(asset=OuterRef("pk")).last_closed_before(start)
     return assets.annotate(previous_close=Subquery(bars.values("close")[:1]))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from assets.market import session_start
 from portfolio.ledger import EXACT, HUNDRED, ONE, ZERO, Account, Row, div, replay
 
 Reason = Literal["no_price", "no_rate"]
@@ -222,11 +223,6 @@ def wire_time(moment: datetime | None) -> str | None:
 # --- from rows to holdings ----------------------------------------------------------------------------------
 
 
-def session_start(now: datetime) -> datetime:
-    """The start of a 24/7 session: midnight UTC."""
-    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
 def hold(
     portfolio_id: int, name: str, currency: str, rows: Iterable[Row], names: Mapping[str, str], now: datetime
 ) -> Holdings:
@@ -264,7 +260,7 @@ def hold(
 
 
 def _holding(symbol: str, name: str, account: Account, rows: list[Row], baseline_at: datetime) -> Holding:
-    quantity, unit = account.quantity, minor_unit(account.currency)
+    quantity, unit = _trimmed(account.quantity), minor_unit(account.currency)
     average_cost = _trimmed(div(account.cost, quantity * account.multiplier)) if quantity else None
     return Holding(
         symbol=symbol,

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from assets.api import find_asset, last_quotes, with_last_close
+from assets.market import session_start
 from assets.models import Asset, PriceBar
 from assets.serializers import ExactDecimal, Moment
 from realtime.models import SCOPES, AccessToken
@@ -177,11 +178,10 @@ def _last_as_of(asset: Asset) -> datetime | None:
 
 
 def _store_close(asset: Asset, price: Decimal, as_of: datetime) -> None:
-    start = as_of.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     bar, created = PriceBar.objects.get_or_create(
         asset=asset,
         interval=PriceBar.Interval.DAY,
-        start=start,
+        start=session_start(as_of),
         defaults={"open": price, "high": price, "low": price, "close": price, "source": MANUAL},
     )
     if not created:

@@ -25,6 +25,7 @@ from config.instance import AlreadyRunning, only_instance
 from config.listening import ListenError, base_url, is_loopback, listen
 from config.management.commands.serve import port_number, until, worker_count
 from config.supervisor import Program, ProgramFailed, Supervisor, at_once
+from realtime.sources import SourceError, open_source
 
 # Together within the 5 s that a stop may take.
 WEB_GRACE, FEED_GRACE, REDIS_GRACE = 2.8, 1.2, 0.5
@@ -130,15 +131,19 @@ class Demo:
             return embedded_redis.answers(path)
 
         command = embedded_redis.command(server, path)
-        return Program("redis", command, os.environ, is_ready, ready_within=5, grace=REDIS_GRACE)
+        return Program(
+            "redis", command, os.environ, is_ready, ready_within=5, grace=REDIS_GRACE, is_quiet=True
+        )
 
     def _feed(self) -> Program:
         flags = [flag for source in self._plan.sources for flag in ("--source", source)]
         return self._manage("feed", "start_price_feed", *flags, grace=FEED_GRACE)
 
     def _web(self) -> Program:
+        hosts = self._environment["ALLOWED_HOSTS"].replace(",", " ").split()
+
         async def is_ready() -> bool:
-            return await status_of(f"{self._url}/readyz") == 200
+            return await status_of(f"{self._url}/readyz", hosts) == 200
 
         fd = self._plan.listener.fileno()
         flags = ("--fd", str(fd), "--workers", str(self._plan.workers), "--drain", "1.8")
@@ -154,8 +159,12 @@ class Demo:
             "PYTHONUNBUFFERED": "1",
             "STATE_DIR": str(self._state_dir),
             "REDIS_URL": settings.REDIS_URL,
+            # The seed must know: it makes up no past for what a real source prices.
+            "PRICE_FEED_SOURCES": ",".join(self._plan.sources),
         }
-        if not is_loopback(self._plan.listener):
+        if is_loopback(self._plan.listener):
+            environment["ALLOWED_HOSTS"] = ",".join(settings.ALLOWED_HOSTS)
+        else:
             environment["DEMO_LOGIN"] = "false"
             environment.setdefault("ALLOWED_HOSTS", "*")
         return environment
@@ -188,13 +197,14 @@ class Demo:
             webbrowser.open(rows["Dashboard"])
 
 
-def checked_sources(sources: list[str]) -> tuple[str, ...]:
-    from realtime.price_feed import SOURCES
-
-    for source in sources:
-        if source not in SOURCES:
-            raise CommandError(f"--source: expected one of {', '.join(SOURCES)}, was {source!r}")
-    return tuple(dict.fromkeys(sources))
+def checked_sources(names: list[str]) -> tuple[str, ...]:
+    """Returns the sources without repetition, all of which can be had with these settings."""
+    for name in names:
+        try:
+            open_source(name)
+        except SourceError as error:
+            raise CommandError(f"--source {name}: {error}") from error
+    return tuple(dict.fromkeys(names))
 
 
 def find_redis(state_dir: Path) -> embedded_redis.RedisServer | None:
