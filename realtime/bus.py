@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import redis as sync_redis
@@ -46,6 +46,10 @@ MANUAL_KEY = "lf:manual"
 SourceState = Literal[
     "standby", "connecting", "live", "recovering", "silent", "failed", "ended", "down", "stopped"
 ]
+
+
+# What a Redis that is away raises, as opposed to one that refuses.
+UNREACHABLE = (sync_redis.ConnectionError, sync_redis.TimeoutError, OSError, TimeoutError)
 
 
 class BusError(Exception):
@@ -97,6 +101,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     at: str = ""
     owner: str = ""
     modes: tuple[str, ...] = (Mode.LTPC, Mode.QUOTE)
+    refused: tuple[str, ...] = ()  # our symbols that the vendor does not give
     symbols: int = 0
     ticks: int = 0
     updates: int = 0
@@ -124,7 +129,7 @@ def new_redis() -> "redis.Redis":
 
 def new_layer() -> Any:
     """Returns a channel layer of our own: the shared one can't be rebuilt when its connection goes deaf."""
-    config = settings.CHANNEL_LAYERS["default"]
+    config: dict[str, Any] = settings.CHANNEL_LAYERS["default"]
     return import_string(config["BACKEND"])(**config.get("CONFIG", {}))
 
 
@@ -194,7 +199,7 @@ class FeedBus:
     async def acquire(self) -> bool:
         """Takes or keeps the lead under a new epoch; False when another process has it."""
         # A Redis that lost its data must not hand out an old epoch again, so the seed is the clock.
-        arguments = [self.owner, int(LEASE_SECONDS * 1000), self.epoch, int(time.time())]
+        arguments: list[str | int] = [self.owner, int(LEASE_SECONDS * 1000), self.epoch, int(time.time())]
         epoch = int(await self._scripts["acquire"](keys=self._keys, args=arguments))
         if epoch:
             self.epoch, self.number = epoch, 0
@@ -208,7 +213,7 @@ class FeedBus:
 
     async def renew(self) -> None:
         """Keeps the lead; raises Fenced or StateLost."""
-        arguments = [self.owner, int(LEASE_SECONDS * 1000), self.epoch]
+        arguments: list[str | int] = [self.owner, int(LEASE_SECONDS * 1000), self.epoch]
         self._check(int(await self._scripts["renew"](keys=self._keys, args=arguments)))
 
     async def release(self) -> None:
@@ -244,9 +249,9 @@ class FeedBus:
         self._check(int(answer[0]))
         newly = await self._reload_wanted(int(answer[1])) if int(answer[1]) != self._wanted_version else set()
         sendable = {symbol: record for symbol, record in changed.items() if symbol in self.wanted}
-        for symbol in newly:
-            if symbol not in sendable and (record := last(symbol)) is not None:
-                sendable[symbol] = record
+        for symbol in newly - sendable.keys():
+            if (known := last(symbol)) is not None:
+                sendable[symbol] = known
         await self._send(sendable)
         return len(sendable)
 
@@ -263,8 +268,8 @@ class FeedBus:
 
     async def _reload_wanted(self, version: int) -> set[str]:
         """Reads the union of all living processes' wants; returns the symbols whose want is new."""
-        alive = await self._redis.zrangebyscore(PROCESSES_KEY, time.time(), "+inf")
-        members: Iterable[bytes] = ()
+        alive: Any = await self._redis.zrangebyscore(PROCESSES_KEY, time.time(), "+inf")
+        members: Any = ()
         if alive:
             members = await self._redis.sunion([wanted_key(process.decode()) for process in alive])
         wanted: dict[str, set[str]] = {}
@@ -290,7 +295,7 @@ class FeedBus:
 
     async def next_job(self) -> "Job | None":
         """Takes the oldest waiting job of this source."""
-        text = await self._redis.lpop(f"lf:jobs:{self.source}")
+        text: Any = await self._redis.lpop(f"lf:jobs:{self.source}")
         return msgspec.json.decode(text, type=Job) if text else None
 
     async def finish_job(self, job: "Job", updated: Sequence[str], failed: Mapping[str, str]) -> None:
@@ -304,7 +309,7 @@ class FeedBus:
 
 async def read_feeds(client: "redis.Redis") -> dict[str, FeedStatus]:
     """Returns the last heartbeat of every source that ever had one; judge its age by `at`."""
-    found = await client.hgetall("lf:feeds")
+    found: Any = await client.hgetall("lf:feeds")
     return {name.decode(): msgspec.json.decode(text, type=FeedStatus) for name, text in found.items()}
 
 
@@ -405,6 +410,13 @@ def wanted_key(process: str) -> str:
     return f"lf:wanted:{process}"
 
 
+class Renewal(NamedTuple):
+    """What a renewal found: whether Redis did not know this process, and the last price set by hand's number."""
+
+    is_new: bool
+    manual_number: int
+
+
 class WebBus:
     """One web process's ear on the layer, and its lease on what its clients want.
 
@@ -444,7 +456,7 @@ class WebBus:
         """Returns the last record's JSON of each symbol that has one; raises redis.RedisError."""
         if not symbols:
             return {}
-        found = await self.redis.hmget(LAST_KEY, list(symbols))
+        found: Any = await self.redis.hmget(LAST_KEY, list(symbols))
         return {
             symbol: text.decode() for symbol, text in zip(symbols, found, strict=True) if text is not None
         }
@@ -463,12 +475,8 @@ class WebBus:
             pipe.incr(WANTED_VERSION_KEY)
             await pipe.execute()
 
-    async def renew(self, wanted: Iterable[str], counts: Mapping[str, Any]) -> int:
-        """Keeps this process's lease, and writes its wants again if Redis forgot them.
-
-        Returns:
-            the number of the last price set by hand, whose loss in the layer no heartbeat would show.
-        """
+    async def renew(self, wanted: Iterable[str], counts: Mapping[str, Any]) -> Renewal:
+        """Keeps this process's leases, and writes its wants again if Redis forgot them; raises redis.RedisError."""
         key = wanted_key(self.process)
         wanted = list(wanted)
         async with self.redis.pipeline(transaction=True) as pipe:
@@ -478,11 +486,12 @@ class WebBus:
             pipe.expire(key, PROCESS_SECONDS)
             pipe.set(f"lf:process:{self.process}", msgspec.json.encode(counts), ex=PROCESS_SECONDS)
             pipe.hget(MANUAL_KEY, "number")
+            pipe.expire(f"lf:users:{self.process}", PROCESS_SECONDS)
             answers = await pipe.execute()
         if int(answers[2]) != len(wanted):
             await self.redis.delete(key)
             await self.want(wanted)
-        return int(answers[-1] or 0)
+        return Renewal(is_new=bool(answers[1]), manual_number=int(answers[-2] or 0))
 
     async def leave(self) -> None:
         """Gives up everything this process leased."""

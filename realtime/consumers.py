@@ -18,9 +18,10 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 
 from assets.models import normal_symbol
+from realtime.bus import UNREACHABLE
 from realtime.database import UNAVAILABLE, in_database
 from realtime.handshake import Headers, Identity, Refused, authenticate, check_origin, may_stream
-from realtime.hub import UNREACHABLE, Connection, Hub, running_hub
+from realtime.hub import Hub, running_hub
 from realtime.limits import Admission, TokenBucket
 from realtime.live_portfolio import LivePortfolios
 from realtime.outbox import Options
@@ -62,7 +63,7 @@ def live_portfolios(hub: Hub) -> LivePortfolios:
     return _live[hub]
 
 
-class RealtimeConsumer(AsyncConsumer):
+class RealtimeConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no annotations
     """The endpoint `/ws/realtime/`; its messages are `realtime.protocol`'s."""
 
     async def __call__(
@@ -185,7 +186,7 @@ class RealtimeConsumer(AsyncConsumer):
             "connection_id": connection.id,
             "authenticated": connection.identity.is_authenticated,
             "user_id": connection.identity.user_id,
-            "epoch": {source: view.epoch for source, view in hub.sources.items()},
+            "epoch": {source: view.epoch for source, view in hub.feeds.views.items()},
             "limits": {
                 "subscriptions": settings.MAX_SUBSCRIPTIONS_PER_CONNECTION,
                 "message_bytes": settings.WEBSOCKET_MAX_MESSAGE_BYTES,
@@ -194,9 +195,8 @@ class RealtimeConsumer(AsyncConsumer):
             "server_time": now(),
         }
         connection.put_event(envelope("connection", encode(data)))
-        for source, view in hub.sources.items():
-            if view.shown:
-                connection.outbox.put_status(source, hub.status_frame(view))
+        for source, view in hub.feeds.views.items():
+            connection.outbox.put_status(source, view.frame())
 
     async def _write(self) -> None:
         """Writes what waits; the only place that sends on an open socket."""

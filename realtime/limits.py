@@ -90,7 +90,7 @@ class ConnectionLimits:
 
     async def _run(self, keys: list[str], rate: float, most: int, connection_id: str) -> Admission:
         moment = time.time()
-        arguments = [f"{moment:.6f}", rate, most, connection_id, moment + LEASE_SECONDS]
+        arguments: list[str | float] = [f"{moment:.6f}", rate, most, connection_id, moment + LEASE_SECONDS]
         return Admission(int(await self._admit(keys=keys, args=arguments)))
 
     async def renew(self, users: Mapping[int, Iterable[str]], addresses: Mapping[str, Iterable[str]]) -> None:

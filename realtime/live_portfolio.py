@@ -13,8 +13,9 @@ from typing import Any
 from portfolio.ledger import LedgerError
 from portfolio.models import Portfolio
 from portfolio.valuation import Holdings, PricePoint, Valuation, value
+from realtime.connections import Connection
 from realtime.database import UNAVAILABLE, in_database
-from realtime.hub import Connection, Hub
+from realtime.hub import Hub
 from realtime.protocol import ErrorCode, Numbers, ProtocolError, QuoteRecord, encode, envelope
 
 log = logging.getLogger("personal_finance.realtime.portfolio")
@@ -127,7 +128,7 @@ class LivePortfolios:
             return
         watched.viewers.add(connection)
         connection.portfolios.add(portfolio_id)
-        self._hub.touch(connection)
+        self._hub.presence.touch(connection)
         text = PortfolioChange(self._value(watched), frozenset()).text(
             True, connection.outbox.options.numbers
         )
@@ -140,7 +141,7 @@ class LivePortfolios:
             if (watched := self._watched.get(portfolio_id)) is not None:
                 watched.viewers.discard(connection)
                 self._drop_unwatched(watched)
-        self._hub.touch(connection)
+        self._hub.presence.touch(connection)
 
     def _drop_unwatched(self, watched: WatchedPortfolio | None) -> None:
         if watched is None or watched.viewers or watched.joining:

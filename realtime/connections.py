@@ -1,0 +1,59 @@
+"""One open socket as the hub sees it, and the counts that status pages show of many."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from realtime.handshake import Identity
+from realtime.outbox import Outbox, Overflow
+from realtime.protocol import HEARTBEAT_INTERVAL, CloseCode
+
+RECHECK_SECONDS = 60.0  # the safety net under the announcements of ended sessions
+
+
+class Connection:
+    """One open socket, as the hub sees it."""
+
+    __slots__ = (
+        "address", "asked_at", "audience", "closing", "heard_at", "heartbeat_at", "id", "identity", "outbox",
+        "portfolios", "reader", "recheck_at", "sending_since", "subscriptions",
+    )  # fmt: skip
+
+    def __init__(self, id: str, identity: Identity, address: str, outbox: Outbox, moment: float) -> None:
+        self.id = id
+        self.identity = identity
+        self.address = address
+        self.outbox = outbox
+        self.subscriptions: dict[str, str] = {}  # symbol to mode
+        self.portfolios: set[int] = set()
+        self.audience: object | None = None  # the topics' own
+        self.asked_at: dict[str, float] = {}  # symbols without any value yet, and since when they are awaited
+        self.heard_at = moment
+        self.heartbeat_at = moment + HEARTBEAT_INTERVAL
+        self.recheck_at = moment + RECHECK_SECONDS
+        self.sending_since: float | None = None
+        self.closing: tuple[int, str] | None = None
+        self.reader: asyncio.Task[Any] | None = None
+
+    def close(self, code: CloseCode) -> None:
+        """Asks the writer to close; what waits is not written any more."""
+        if self.closing is None:
+            self.closing = (code, code.reason)
+            self.outbox.ready.set()
+
+    def put_event(self, frame: str) -> None:
+        try:
+            self.outbox.put_event(frame)
+        except Overflow:
+            self.close(CloseCode.SLOW_CONSUMER)
+
+
+def user_counts(connections: Iterable[Connection]) -> dict[str, Any]:
+    connections = list(connections)
+    assets = {symbol for connection in connections for symbol in connection.subscriptions}
+    portfolios = {portfolio for connection in connections for portfolio in connection.portfolios}
+    return {
+        "connection_count": len(connections),
+        "subscriptions": {"portfolios": sorted(portfolios), "assets": sorted(assets)},
+        "conflated": {connection.id: connection.outbox.conflated for connection in connections},
+    }
