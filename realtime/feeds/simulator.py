@@ -18,7 +18,7 @@ __all__ = ["DEMO", "Instrument", "SimulatedMarket", "SimulatorFeed", "symbols"]
 # One wake-up of the loop costs about as much as five ticks, so that busier markets get several at a time.
 SHORTEST_WAIT_SECONDS = 0.001
 # A longer stall (a suspended laptop, a stopped process) is skipped: a burst of old ticks helps nobody.
-STALL_SECONDS = 1.0
+_STALL_MICROS = 1_000_000
 # At a start in mid-day: so many samples in all seed the highs and lows, 0.2 s for the demo's twelve.
 DAY_SAMPLES = 20_000
 LARGEST_FRAME_TICKS = 1_000_000
@@ -36,6 +36,7 @@ class ClockWire:
     def __init__(self, clock: Clock, next_due: Callable[[float], float], look_back: float) -> None:
         self._clock = clock
         self._next_due = next_due
+        self._begun = False
         self._shown_until = self._now() - round(look_back * 1e6)
 
     @asynccontextmanager
@@ -46,19 +47,18 @@ class ClockWire:
         return (self._clock.now() - ORIGIN) // _MICROSECOND
 
     async def receive(self) -> bytes:
-        begin, now = self._shown_until, self._now()
-        wanted = round(self._next_due(begin / 1e6) * 1e6)
-        if now < wanted:
-            await self._clock.sleep(max((wanted - now) / 1e6, SHORTEST_WAIT_SECONDS))
-            late_by = self._now() - max(wanted, now)
-            now = self._now()
-            if late_by > STALL_SECONDS * 1e6 or now < begin:  # or the clock was set back
-                begin = now
-        else:
-            # Behind by a little: let the others of this loop run, then catch up in one frame.
-            await self._clock.sleep(SHORTEST_WAIT_SECONDS)
-            now = self._now()
-        self._shown_until = now
+        now = self._now()
+        if self._shown_until - now > _STALL_MICROS:
+            self._shown_until = now  # the clock was set back; waiting for it to come round would take as long
+        begin, due = self._shown_until, round(self._next_due(self._shown_until / 1e6) * 1e6)
+        stalled = self._begun and now - due > _STALL_MICROS
+        wanted = max(now, due)
+        # One that is behind by a little lets the others of this loop run too, then catches up in one frame.
+        await self._clock.sleep(max((wanted - now) / 1e6, SHORTEST_WAIT_SECONDS))
+        now = self._now()
+        if stalled or now - wanted > _STALL_MICROS or now < begin:
+            begin = now
+        self._begun, self._shown_until = True, now
         return b"%d %d" % (begin, now)
 
     async def send(self, frame: str) -> None:
@@ -142,7 +142,7 @@ class SimulatorFeed(Feed):
         first, last = math.floor(begin / 1e6 * rate) + 1, math.floor(end / 1e6 * rate)
         if last - first > LARGEST_FRAME_TICKS:
             raise FrameError("too_long", f"expected at most {LARGEST_FRAME_TICKS} ticks, was {last - first}")
-        samples = max(24, DAY_SAMPLES // count)
+        samples = min(max(24, DAY_SAMPLES // count), 24 * 60)
         for number in range(first, last + 1):
             tick, index = divmod(number, count)
             due = ORIGIN + timedelta(0, 0, round(number / rate * 1e6))
