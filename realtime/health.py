@@ -94,7 +94,7 @@ def feed_summary(status: FeedStatus) -> dict[str, Any]:
         "since": status.since,
         "reason": status.reason,
         "epoch": status.epoch,
-        "age_seconds": round(age, 3),
+        "age_ms": round(age * 1000),
         "symbols": status.symbols,
     }
 

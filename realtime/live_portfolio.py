@@ -91,9 +91,11 @@ class LivePortfolios:
         if watched is None:
             watched = self._watched[portfolio_id] = WatchedPortfolio(portfolio_id)
         watched.joining += 1
+        joined = False
         try:
             if watched.holdings is None or watched.loading is not None:
                 await self._loaded(watched)
+            joined = True
         except UNAVAILABLE as error:
             raise ProtocolError(ErrorCode.SERVICE_DEGRADED, "the database does not answer") from error
         except LedgerError as error:
@@ -105,7 +107,8 @@ class LivePortfolios:
             raise not_found() from error
         finally:
             watched.joining -= 1
-            self._drop_unwatched(watched)
+            if not joined:  # otherwise it waits for `show`
+                self._drop_unwatched(watched)
 
     async def _check_owner(self, connection: Connection, portfolio_id: int) -> None:
         user_id = connection.identity.user_id
