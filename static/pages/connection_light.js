@@ -39,6 +39,7 @@ export class ConnectionLight {
     this.client = client;
     client.on("state", (change) => {
       this.#last = change;
+      if (change.state === "connected") void client.ping();
       this.#paint();
     });
     client.on("stale", ({ stale }) => {

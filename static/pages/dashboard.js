@@ -198,7 +198,8 @@ async function loadPortfolios() {
     picker.disabled = list.length < 2;
     if (!list.length) return showNoPortfolio();
     const remembered = Number(memory.get("portfolio"));
-    showPortfolio(list.some(({ id }) => id === remembered) ? remembered : list[0].id);
+    const oldest = Math.min(...list.map(({ id }) => id));
+    showPortfolio(list.some(({ id }) => id === remembered) ? remembered : oldest);
   } catch (error) {
     if (error instanceof ApiError && error.isSignedOut) return;
     picker.replaceChildren(el("option", { text: "Portfolios can't be loaded" }));

@@ -8,6 +8,7 @@ import { PortfolioHeader, PositionsTable } from "./portfolio_view.js";
 import { fillSymbols } from "./symbol_search.js";
 
 const PAGE_SIZE = 20;
+const TITLES = /** @type {Record<string, string>} */ ({ buy: "Bought", sell: "Sold", deposit: "Deposit", withdrawal: "Withdrawal" });
 const root = view("portfolio");
 const id = Number(root.dataset.id);
 const { currency } = root.dataset;
@@ -84,6 +85,7 @@ function transactionRow(/** @type {any} */ row) {
   const isCash = row.type === "deposit" || row.type === "withdrawal";
   const cost = isCash ? row.amount : row.quantity * row.price;
   const unit = row.currency || currency;
+  const title = `${TITLES[row.type] ?? row.type} ${row.symbol ?? ""}`.trim();
   const remove = el("button", {
     class: "icon-button remove",
     type: "button",
@@ -95,9 +97,8 @@ function transactionRow(/** @type {any} */ row) {
   return el(
     "tr",
     { "data-id": row.id },
-    el("td", {}, el("time", { datetime: row.time, text: dayTime(row.time), title: row.time })),
-    el("td", { class: "left" }, el("span", { class: "type-tag", text: row.type })),
-    el("td", { class: "left" }, el("strong", { text: row.symbol ?? "" })),
+    el("td", {}, el("div", { class: "symbol-cell" }, el("strong", { text: title }), el("small", { class: "phone-only", text: dayTime(row.time) }))),
+    el("td", { class: "left col-time" }, el("time", { datetime: row.time, text: dayTime(row.time), title: row.time })),
     el("td", { class: "col-quantity", text: isCash ? "" : quantity(row.quantity) }),
     el("td", { class: "col-price", text: isCash ? "" : price(row.price) }),
     el("td", { class: "col-fee", text: row.fee ? price(row.fee) : "" }),

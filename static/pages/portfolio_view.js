@@ -108,10 +108,11 @@ export class PositionsTable {
       row.element.remove();
       this.#rows.delete(symbol);
     }
+    const heaviest = Math.max(...positions.map(({ weight_percent: weight }) => weight ?? 0));
     for (const position of positions) {
       let row = this.#rows.get(position.symbol);
       if (!row) this.#rows.set(position.symbol, (row = new PositionRow(position, this.onSelect)));
-      row.paint(position, currency);
+      row.paint(position, currency, heaviest);
     }
   }
 
@@ -186,8 +187,9 @@ class PositionRow {
   /**
    * @param {Record<string, any>} position
    * @param {string} currency  the portfolio's
+   * @param {number} heaviest  the largest weight, whose bar is full
    */
-  paint(position, currency) {
+  paint(position, currency, heaviest) {
     this.position = position;
     const own = position.currency ?? currency;
     const digits = position.price == null ? undefined : priceDigits(position.price);
@@ -199,7 +201,7 @@ class PositionRow {
     paintPair(this.cells.today, position.daily_change, position.daily_change_percent, currency);
     paintPair(this.cells.unrealized, position.unrealized, position.unrealized_percent, currency);
     setText(this.weight, position.weight_percent == null ? "—" : `${price(position.weight_percent, 1)}%`);
-    this.share.style.setProperty("--share", String(Math.min(1, Math.max(0, (position.weight_percent ?? 0) / 100))));
+    this.share.style.setProperty("--share", String(heaviest > 0 ? Math.max(0, (position.weight_percent ?? 0) / heaviest) : 0));
     const trouble = position.price == null ? "no price" : position.stale ? "stale" : "";
     setText(this.badge, trouble);
     this.badge.hidden = trouble === "";

@@ -30,7 +30,10 @@ async function load() {
     list.hidden = portfolios.length === 0;
     empty.hidden = portfolios.length !== 0;
     empty.replaceChildren(el("h2", { text: "No portfolio yet" }), el("p", { text: "Create your first one below, then record a deposit and what you bought." }));
-    for (const { id } of portfolios) page.client.subscribePortfolio(id);
+    for (const { id } of portfolios) {
+      page.client.subscribePortfolio(id);
+      void loadValuation(id);
+    }
     paint({ portfolios: new Set(page.store.portfolios.keys()) });
   } catch (error) {
     if (error instanceof ApiError && error.isSignedOut) return;
@@ -42,6 +45,12 @@ async function load() {
       el("button", { class: "button", type: "button", text: "Retry", onclick: () => void load() }),
     );
   }
+}
+
+/** Over REST too, so that the figures stand there even while the socket is not open yet. */
+async function loadValuation(/** @type {number} */ id) {
+  const answer = await api(`/api/portfolios/${id}/`).catch(() => null);
+  if (answer?.valuation && !page.store.portfolios.has(id)) page.store.apply({ type: "portfolio_update", data: answer.valuation });
 }
 
 function card(/** @type {any} */ { id, name, currency, created_at: created }) {
