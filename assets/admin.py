@@ -1,0 +1,52 @@
+"""Assets in the admin. Prices are shown, not edited: they come from feeds or `POST /api/assets/<symbol>/prices/`."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from assets.models import Asset, FeedSymbol, PriceBar
+
+if TYPE_CHECKING:
+    AssetModelAdmin = admin.ModelAdmin[Asset]
+    BarModelAdmin = admin.ModelAdmin[PriceBar]
+    FeedSymbolRows = admin.TabularInline[FeedSymbol, Asset]
+else:
+    AssetModelAdmin = BarModelAdmin = admin.ModelAdmin  # generic only to the type checker
+    FeedSymbolRows = admin.TabularInline
+
+
+class FeedSymbolInline(FeedSymbolRows):
+    model = FeedSymbol
+    extra = 0
+
+
+@admin.register(Asset)
+class AssetAdmin(AssetModelAdmin):
+    list_display = [
+        "symbol",
+        "name",
+        "asset_class",
+        "currency",
+        "current_price",
+        "price_as_of",
+        "price_source",
+    ]
+    list_filter = ["asset_class", "currency", "price_source"]
+    search_fields = ["symbol", "name"]
+    readonly_fields = ["current_price", "price_as_of", "price_source", "last_updated", "created_at"]
+    inlines = [FeedSymbolInline]
+
+    def save_model(self, request: HttpRequest, obj: Asset, form: Any, change: bool) -> None:
+        # The page may have been open for an hour: only what was edited, or an old price would come back.
+        obj.save(update_fields=form.changed_data if change else None)
+
+
+@admin.register(PriceBar)
+class PriceBarAdmin(BarModelAdmin):
+    list_display = ["asset", "interval", "start", "open", "high", "low", "close", "volume", "source"]
+    list_filter = ["interval", "source"]
+    list_select_related = ["asset"]
+    search_fields = ["asset__symbol"]
+    autocomplete_fields = ["asset"]
+    date_hierarchy = "start"

@@ -1,0 +1,220 @@
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal, Inexact, localcontext
+from fractions import Fraction
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portfolio.ledger import EXACT, Books, LedgerError, Oversold, Row, div, replay
+from tests.portfolio.builders import NOW, days_ago, make_row
+
+D = Decimal
+
+
+def account(books: Books) -> tuple[Decimal, Decimal, Decimal]:
+    acme = books.accounts["ACME"]
+    return acme.quantity, acme.cost, acme.realized
+
+
+def test_division_rounds_once_half_to_even_at_18_places() -> None:
+    assert div(D(2), D(3)) == D("0.666666666666666667")
+    assert div(D("1E-18"), D(2)) == 0
+    assert div(D("3E-18"), D(2)) == D("2E-18")
+    # A second rounding would make this a tie and round it down.
+    assert div(D("1.000000000000000001"), D("2E18")) == D("1E-18")
+
+
+def test_arithmetic_raises_rather_than_rounds() -> None:
+    with localcontext(EXACT), pytest.raises(Inexact):
+        D(1) / D(3)
+
+
+def test_fees_are_part_of_a_lots_cost() -> None:
+    books = replay(
+        [
+            make_row("deposit", days_ago(600), amount="20000"),
+            make_row("buy", days_ago(500), quantity="100", price="120.00", fee="5.00"),
+            make_row("buy", quantity="40", price="152.50", fee="1.00"),
+        ]
+    )
+    assert [lot.cost for lot in books.accounts["ACME"].lots] == [D("12005.00"), D("6101.00")]
+    assert books.cash["USD"] == D("20000") - D("12005") - D("6101")
+    assert books.flows["USD"] == 20000
+
+
+def pence_rows() -> list[Row]:
+    """Golden case 2 in its own currency: lots of 2019 and 2022, quoted in pence, partly sold today."""
+    pence = {"currency": "GBP", "multiplier": "0.01"}
+    return [
+        make_row("deposit", days_ago(2800), amount="3000.00", currency="GBP"),
+        make_row("buy", days_ago(2700), quantity="200", price="450", fee="6.00", **pence),
+        make_row("buy", days_ago(1500), quantity="300", price="620", fee="5.95", **pence),
+        make_row("sell", quantity="300", price="705", fee="8.00", **pence),
+    ]
+
+
+def test_a_sale_closes_the_oldest_lots_first_and_shares_its_fee_by_quantity() -> None:
+    books = replay(pence_rows())
+    assert account(books) == (D(200), D("1243.966666666666666667"), D("579.016666666666666667"))
+    assert books.cash["GBP"] == D("2335.05")
+
+
+def test_a_short_is_a_lot_of_negative_quantity_and_cost() -> None:
+    rows = [
+        make_row("deposit", days_ago(20), amount="10000.00"),
+        make_row("sell", days_ago(14), quantity="50", price="80.00", fee="2.50"),
+        make_row("buy", quantity="30", price="82.00", fee="1.50"),
+    ]
+    books = replay(rows, short_sales=True)
+    assert account(books) == (D(-20), D("-1599.00"), D("-63.00"))
+    assert books.cash["USD"] == D("11536.00")
+
+
+def test_a_sale_through_zero_closes_the_lots_and_opens_a_short() -> None:
+    rows = [
+        make_row("buy", days_ago(1), quantity="10", price="100"),
+        make_row("sell", quantity="15", price="110", fee="3.00"),
+    ]
+    books = replay(rows, short_sales=True)
+    # Two thirds of the fee close the long, the last third opens the short.
+    assert account(books) == (D(-5), D("-549.00"), D("98.00"))
+
+
+def test_a_sale_larger_than_the_holding_is_refused_and_named() -> None:
+    rows = [make_row("buy", days_ago(1), quantity="10", price="1", id=1)]
+    with pytest.raises(Oversold, match=r"at most 10 ACME held then; row 7: sell 11 ACME") as caught:
+        replay([*rows, make_row("sell", quantity="11", price="1", id=7)])
+    assert caught.value.row.id == 7
+    assert caught.value.field == "quantity"
+
+
+def test_a_back_dated_sale_that_starves_a_later_one_names_the_later_one() -> None:
+    rows = [
+        make_row("buy", days_ago(3), quantity="10", price="1", id=1),
+        make_row("sell", days_ago(1), quantity="10", price="1", id=2),
+        make_row("sell", days_ago(2), quantity="1", price="1", id=3),
+    ]
+    with pytest.raises(Oversold) as caught:
+        replay(rows)
+    assert caught.value.row.id == 2
+
+
+def test_rows_of_one_moment_follow_their_row_order() -> None:
+    buy = make_row("buy", quantity="1", price="1", order=(0, 2))
+    sell = make_row("sell", quantity="1", price="1", order=(1, 1))
+    assert replay([sell, buy]).accounts["ACME"].quantity == 0
+    with pytest.raises(Oversold):
+        replay([buy, replace(sell, order=(0, 1))])
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        (make_row("buy", quantity="0", price="1"), "quantity"),
+        (make_row("sell", quantity="-1", price="1"), "quantity"),
+        (make_row("buy", quantity="1", price="-1"), "price"),
+        (make_row("buy", quantity="1", price="1", fee="-1"), "fee"),
+        (make_row("deposit", amount="0"), "amount"),
+        (make_row("withdrawal", amount="-5"), "amount"),
+        (make_row("deposit", amount="1", symbol="ACME"), "symbol"),
+        (make_row("buy", quantity="1", price="1", symbol=None), "symbol"),
+    ],
+)
+def test_numbers_that_no_transaction_can_have_are_refused(row: Row, field: str) -> None:
+    with pytest.raises(LedgerError) as caught:
+        replay([row])
+    assert caught.value.field == field
+
+
+def test_fees_of_cash_rows_belong_to_no_asset() -> None:
+    books = replay([make_row("deposit", amount="100", fee="1"), make_row("withdrawal", amount="40", fee="2")])
+    assert (books.cash["USD"], books.flows["USD"], books.unlinked_fees["USD"]) == (57, 60, 3)
+
+
+def test_cash_is_kept_by_currency() -> None:
+    books = replay([make_row("deposit", amount="5"), make_row("deposit", amount="7", currency="EUR")])
+    assert books.cash == {"USD": 5, "EUR": 7}
+
+
+# --- what holds for every ledger ---------------------------------------------------------------------------
+
+numbers = st.decimals(min_value="0.000001", max_value="99999", places=6)
+prices = st.decimals(min_value=0, max_value="99999", places=4)
+fees = st.decimals(min_value=0, max_value=50, places=3)
+trades = st.builds(
+    lambda kind, quantity, price, fee, minutes: make_row(
+        kind, NOW - timedelta(minutes=minutes), quantity=quantity, price=price, fee=fee
+    ),
+    st.sampled_from(["buy", "sell"]),
+    numbers,
+    prices,
+    fees,
+    st.integers(0, 100_000),
+)
+cash_rows = st.builds(
+    lambda kind, amount, fee: make_row(kind, amount=amount, fee=fee),
+    st.sampled_from(["deposit", "withdrawal"]),
+    numbers,
+    fees,
+)
+
+
+@given(st.lists(trades, max_size=12), st.lists(cash_rows, max_size=3), prices)
+def test_what_came_in_and_what_was_gained_is_what_there_is(
+    trades: list[Row], cash_rows: list[Row], price: Decimal
+) -> None:
+    books = replay([*trades, *cash_rows], short_sales=True)
+    with localcontext(EXACT):
+        value = sum((a.quantity * price for a in books.accounts.values()), books.cash.get("USD", D(0)))
+        realized = sum((a.realized for a in books.accounts.values()), D(0))
+        unrealized = sum((a.quantity * price - a.cost for a in books.accounts.values()), D(0))
+        fees = books.unlinked_fees.get("USD", D(0))
+        assert value - books.flows.get("USD", D(0)) == realized + unrealized - fees
+
+
+@given(st.lists(trades, min_size=1, max_size=12))
+def test_lots_add_up_and_all_have_the_sign_of_the_position(trades: list[Row]) -> None:
+    acme = replay(trades, short_sales=True).accounts["ACME"]
+    with localcontext(EXACT):
+        assert acme.quantity == sum((row.signed for row in trades), D(0))
+        assert acme.quantity == sum((lot.quantity for lot in acme.lots), D(0))
+        assert acme.cost == sum((lot.cost for lot in acme.lots), D(0))
+    assert len({lot.quantity > 0 for lot in acme.lots}) <= 1
+    assert all(lot.quantity for lot in acme.lots)
+
+
+@given(st.lists(trades, min_size=2, max_size=4))
+def test_the_order_of_a_days_trades_changes_no_total(trades: list[Row]) -> None:
+    def totals(order: tuple[Row, ...]) -> tuple[Decimal, ...]:
+        books = replay(
+            [replace(row, time=NOW, order=(place, 0)) for place, row in enumerate(order)], short_sales=True
+        )
+        acme = books.accounts["ACME"]
+        with localcontext(EXACT):
+            return acme.quantity, books.cash["USD"], acme.realized - acme.cost
+
+    assert len({totals(order) for order in permutations(trades)}) == 1
+
+
+@given(st.lists(trades, min_size=1, max_size=10))
+def test_realized_gain_agrees_with_exact_fractions(trades: list[Row]) -> None:
+    """A second method: unit costs as fractions, one lot at a time, nothing rounded."""
+    lots: list[list[Fraction]] = []
+    realized = Fraction(0)
+    for row in sorted(trades, key=lambda row: row.time):
+        left, sign = Fraction(row.quantity), 1 if row.kind == "buy" else -1
+        unit = Fraction(row.price) + sign * Fraction(row.fee) / Fraction(row.quantity)
+        while left and lots and lots[0][0] * sign < 0:
+            part = min(left, abs(lots[0][0]))
+            realized += sign * part * (lots[0][1] - unit)
+            lots[0][0] += sign * part
+            left -= part
+            if not lots[0][0]:
+                lots.pop(0)
+        if left:
+            lots.append([sign * left, unit])
+    books = replay(trades, short_sales=True)
+    assert abs(Fraction(books.accounts["ACME"].realized) - realized) < Fraction(1, 10**14)
