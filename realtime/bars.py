@@ -56,6 +56,19 @@ class OpenBar:
             else:
                 self.volume += quantity
 
+    def adopt(
+        self, opened: Decimal | None, high: Decimal | None, low: Decimal | None, volume: Decimal | None
+    ) -> None:
+        """Takes what the source says of the same interval: it has seen all of it, and we perhaps not."""
+        if opened is not None:
+            self.open = opened
+        if high is not None and high > self.high:
+            self.high = high
+        if low is not None and low < self.low:
+            self.low = low
+        if volume is not None:
+            self.volume = volume
+
     def bar(self, symbol: str) -> Bar:
         return Bar(
             symbol=symbol,

@@ -405,6 +405,8 @@ class Batcher:
         if quote.high is not None or quote.low is not None or quote.open is not None or quote.volume is not None:
             line.window = quote.window
             line.open, line.high, line.low, line.volume = quote.open, quote.high, quote.low, quote.volume
+            if quote.window == "session" and line.bars.day is not None:
+                line.bars.day.adopt(quote.open, quote.high, quote.low, quote.volume)
         if quote.average_price is not None:
             line.average_price = quote.average_price
         if quote.open_interest is not None:

@@ -58,7 +58,7 @@ from realtime.feeds.base import (
     SystemClock,
 )
 from realtime.feeds.runner import FeedRunner
-from realtime.history import fill_daily_bars
+from realtime.history import fill_daily_bars, missing_days, store_days
 from realtime.notify import notify
 from realtime.protocol import QuoteRecord, decode_quote, wire_time
 from realtime.sources import Source
@@ -75,6 +75,8 @@ RELIST_SECONDS = 5.0
 CLOSES_SECONDS = 30.0
 # A dead web process's wants lapse after fifteen seconds and nobody says so.
 WANTS_SECONDS = 5.0
+# A vendor that has no yesterday yet, or is away, is asked again this much later.
+HISTORY_SECONDS = 900.0
 RETRY_SECONDS = 0.5
 GAP_SHOWN_SECONDS = 5.0
 # Wall and monotonic time drift apart by less than this unless somebody sets the clock.
@@ -109,6 +111,7 @@ class SourceFeed:
         *,
         interval: float,
         batch_size: int,
+        siblings: frozenset[str] = frozenset(),
         recorder: FrameRecorder | None = None,
     ) -> None:
         self.source = source
@@ -131,6 +134,7 @@ class SourceFeed:
         self._interval = interval
         self._batch_size = batch_size
         self._recorder = recorder
+        self._siblings = siblings
         self._runner: FeedRunner | None = None
         self._calls = asyncio.Lock()  # the bus takes one call at a time
         self._wake = asyncio.Event()
@@ -266,6 +270,7 @@ class SourceFeed:
                 tasks.create_task(self._flush_forever(), name=f"{self.name} flush")
                 tasks.create_task(self._follow_forever(), name=f"{self.name} symbols")
                 tasks.create_task(self._work_forever(), name=f"{self.name} jobs")
+                tasks.create_task(self._fill_history_forever(), name=f"{self.name} history")
                 tasks.create_task(runner.run(), name=f"{self.name} feed")
         except BaseExceptionGroup as errors:
             if errors.split(Fenced)[0] is None:
@@ -352,12 +357,13 @@ class SourceFeed:
         while True:
             try:
                 await self._store.call(ensure_assets, self.name, self.source.assets)
-                if self.source.history is not None and self.source.local_history:
-                    await self._store.call(fill_daily_bars, self.source, self._clock.now())
+                if self.source.local_history is not None:
+                    await self._store.call(fill_daily_bars, self.source, self._siblings, self._clock.now())
                 await self._follow()
                 break
             except Exception as error:  # the driver's own errors are as many as the databases
-                log.error("waiting for the database", extra={"source": self.name, "error": repr(error)})
+                if self.reason != "waiting for the database":
+                    log.error("waiting for the database", extra={"source": self.name, "error": repr(error)})
                 self._enter("connecting", "waiting for the database")
                 await self._clock.sleep(1.0)
         self._enter("connecting", "")
@@ -437,6 +443,28 @@ class SourceFeed:
                     self._wake.set()
             except Exception as error:  # a database that is away is tried again; the ticks go on
                 log.warning("symbols not read", extra={"source": self.name, "error": repr(error)})
+
+    async def _fill_history_forever(self) -> None:
+        """Asks the vendor for the days that are missing: without yesterday's close there is no change."""
+        while self.source.history is not None and self.source.fills_history:
+            try:
+                await self._fill_history()
+            except FeedError as error:
+                log.warning("no history", extra={"source": self.name, "error": str(error)})
+            except Exception as error:  # as above
+                log.warning("history not stored", extra={"source": self.name, "error": repr(error)})
+            await self._clock.sleep(HISTORY_SECONDS)
+
+    async def _fill_history(self) -> None:
+        assert self.source.history is not None
+        now = self._clock.now()
+        listings = [line.listing for line in self.batcher.lines.values()]
+        for missing in await self._store.call(missing_days, listings, now):
+            bars = await self.source.history(missing.listing.source_symbol, missing.days, now)
+            if await self._store.call(store_days, self.name, missing, bars, now):
+                ids = [missing.listing.asset_id]
+                self.batcher.learn_closes(await self._store.call(read_closes, ids, self._today()))
+                self._wake.set()
 
     # -- sending
 
@@ -616,6 +644,7 @@ class PriceFeed:
                     self._clock,
                     interval=self._interval,
                     batch_size=self._batch_size,
+                    siblings=frozenset(other.name for other in self._sources),
                     recorder=self._recorder,
                 )
                 for source in self._sources

@@ -3,22 +3,23 @@
 The one place that knows every vendor's file and every vendor's settings; a feed itself knows neither.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
 
 from assets.market import Bar
 from realtime.feed_store import NewAsset
-from realtime.feeds.base import Feed, FeedError, PolledFeed
+from realtime.feeds import coinbase, coinbase_rest
+from realtime.feeds.base import Event, Feed, FeedError, PolledFeed, Refused
 from realtime.feeds.coinbase import CoinbaseFeed
+from realtime.feeds.coinbase_rest import AT_ONCE, CoinbaseRestFeed
 from realtime.feeds.replay import ReplayFeed, survey
-from realtime.feeds.simulated_market import SimulatedMarket, symbols
+from realtime.feeds.simulated_market import ORIGIN, SimulatedMarket, symbols
 from realtime.feeds.simulator import SimulatorFeed
-
-NAMES = ("simulator", "coinbase", "replay")
 
 
 class SourceError(ValueError):
@@ -34,8 +35,11 @@ class Options:
     loop: bool | None = None
 
 
-# (source's symbol, number of daily bars, until) → bars, oldest first
-History = Callable[[str, int, datetime], list[Bar]]
+# (source's symbol, number of daily bars, until) → bars, oldest first, the last one that of `until`
+History = Callable[[str, int, datetime], Awaitable[list[Bar]]]
+LocalHistory = Callable[[str, int, datetime], list[Bar]]
+# Source's symbols → one quote of each, outside any stream
+Collect = Callable[[Sequence[str]], Awaitable[list[Event]]]
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,10 @@ class Source:
         only_symbols: the source's symbols that it knows; None: whatever the database lists.
         quotes_are_trades: whether a quote's last quantity is volume that no trade repeats.
         has_own_clock: whether its time is that of its ticks.
+        collect: asks once, where it can.
         history: gives daily bars, where it can.
-        local_history: whether `history` costs no network and fills holes at each start.
+        local_history: the same for a source that needs no network, and has made up its past like its present.
+        fills_history: whether the feed asks for the days that are missing, so that there is a previous close.
     """
 
     name: str
@@ -57,8 +63,10 @@ class Source:
     only_symbols: frozenset[str] | None = None
     quotes_are_trades: bool = True
     has_own_clock: bool = False
-    history: History | None = field(default=None, compare=False)
-    local_history: bool = False
+    collect: Collect | None = None
+    history: History | None = None
+    local_history: LocalHistory | None = None
+    fills_history: bool = False
 
     @property
     def modes(self) -> tuple[str, ...]:
@@ -85,15 +93,27 @@ def open_source(name: str, options: Options = Options()) -> Source:
 def _simulator(options: Options) -> Source:
     instruments = symbols(settings.SIMULATOR_SYMBOLS)
     market = SimulatedMarket(instruments, rate=settings.SIMULATOR_RATE, seed=settings.SIMULATOR_SEED)
+    feed = SimulatorFeed(instruments, rate=settings.SIMULATOR_RATE, seed=settings.SIMULATOR_SEED)
+
+    async def collect(wanted: Sequence[str]) -> list[Event]:
+        """The newest tick of each: as a frame that covers the last interval."""
+        feed.opened(wanted)
+        now = round((datetime.now(UTC) - ORIGIN).total_seconds() * 1e6)
+        return feed.decode(b"%d %d" % (now - round(1e6 / settings.SIMULATOR_RATE), now))
+
+    async def history(symbol: str, days: int, until: datetime) -> list[Bar]:
+        return market.history(symbol, days, until)
+
     return Source(
         name="simulator",
-        feed=SimulatorFeed(instruments, rate=settings.SIMULATOR_RATE, seed=settings.SIMULATOR_SEED),
+        feed=feed,
         assets=tuple(
             NewAsset(one.symbol, one.symbol, one.name, one.currency, one.asset_class) for one in instruments
         ),
         only_symbols=frozenset(one.symbol for one in instruments),
-        history=market.history,
-        local_history=True,
+        collect=collect,
+        history=history,
+        local_history=market.history,
     )
 
 
@@ -119,10 +139,53 @@ def _coinbase_feed(products: Iterable[str]) -> CoinbaseFeed:
     )
 
 
+def _collect_from(feed: CoinbaseRestFeed) -> Collect:
+    async def ask(symbol: str) -> list[Event]:
+        try:
+            return await feed.poll([symbol])
+        except FeedError as error:  # of this product only, as far as we know
+            return [Refused((symbol,), str(error))]
+
+    async def collect(wanted: Sequence[str]) -> list[Event]:
+        events: list[Event] = []
+        for start in range(0, len(wanted), AT_ONCE):
+            for answer in await asyncio.gather(*map(ask, wanted[start : start + AT_ONCE])):
+                events += answer
+        return events
+
+    return collect
+
+
+def _has_its_own_past() -> bool:
+    """Whether socket and REST speak of the same market; a stand-in's prices have nothing to do with the real past."""
+    return settings.COINBASE_WEBSOCKET_URL == coinbase.URL or settings.COINBASE_REST_URL != coinbase_rest.URL
+
+
 def _coinbase(options: Options) -> Source:
     products = [product.upper() for product in settings.COINBASE_PRODUCTS]
+    rest = CoinbaseRestFeed(products, url=settings.COINBASE_REST_URL)
     return Source(
-        name="coinbase", feed=_coinbase_feed(products), assets=_products(products), quotes_are_trades=False
+        name="coinbase",
+        feed=_coinbase_feed(products),
+        assets=_products(products),
+        quotes_are_trades=False,
+        collect=_collect_from(rest),
+        history=rest.history,
+        fills_history=_has_its_own_past(),
+    )
+
+
+def _coinbase_rest(options: Options) -> Source:
+    products = [product.upper() for product in settings.COINBASE_PRODUCTS]
+    rest = CoinbaseRestFeed(products, url=settings.COINBASE_REST_URL)
+    return Source(
+        name="coinbase_rest",
+        feed=rest,
+        assets=_products(products),
+        quotes_are_trades=False,
+        collect=_collect_from(rest),
+        history=rest.history,
+        fills_history=True,
     )
 
 
@@ -156,5 +219,7 @@ def _replay(options: Options) -> Source:
 _MAKERS: dict[str, Callable[[Options], Source]] = {
     "simulator": _simulator,
     "coinbase": _coinbase,
+    "coinbase_rest": _coinbase_rest,
     "replay": _replay,
 }
+NAMES = tuple(_MAKERS)
