@@ -17,7 +17,7 @@ from portfolio.api import (
     TransactionList,
     WatchlistViewSet,
 )
-from realtime.api import PriceByHand, TokenViewSet
+from realtime.api import ForcePriceUpdate, ForcePriceUpdateJob, PriceByHand, TokenViewSet
 
 
 @extend_schema(exclude=True)
@@ -53,6 +53,12 @@ urlpatterns = [
     path("docs/", SpectacularSwaggerSplitView.as_view(), name="api_docs"),
     path("assets/", include(assets)),
     re_path(r"^portfolios/(?P<portfolio_id>[0-9]{1,18})/", include(portfolio)),
+    path("realtime/force_price_update/", ForcePriceUpdate.as_view()),
+    re_path(
+        r"^realtime/force_price_update/(?P<job_id>[0-9a-f]{32})/$",
+        ForcePriceUpdateJob.as_view(),
+        name="force-price-update-job",
+    ),
     path("", include(router.urls)),
     re_path(r"^.*/$", Nowhere.as_view()),
 ]

@@ -1,4 +1,4 @@
-"""REST of access tokens, and of prices set by hand, which move dashboards."""
+"""REST of access tokens, of prices set by hand, which move dashboards, and of updates asked of the price feed."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -9,18 +9,21 @@ import redis
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import APIException, NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
 from assets.api import find_asset, last_quotes, with_last_close
 from assets.market import session_start
 from assets.models import Asset, PriceBar
 from assets.serializers import ExactDecimal, Moment
+from realtime.bus import JobState, is_live, read_feeds_sync, read_job, request_update
 from realtime.models import SCOPES, AccessToken
 from realtime.tokens import new_token
 
@@ -29,6 +32,7 @@ log = logging.getLogger("personal_finance.realtime.api")
 MANUAL = "manual"
 # A browser's clock may be a little ahead of ours.
 CLOCK_TOLERANCE = timedelta(seconds=5)
+MAX_FORCED_SYMBOLS = 1000
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -198,3 +202,101 @@ def _send(asset: Asset, price: Decimal, as_of: datetime) -> None:
     except redis.RedisError as error:
         # It is stored, and the last values are written from the database when Redis is back.
         log.warning("manual price not sent", extra={"symbol": asset.symbol, "error": str(error)})
+
+
+# --- updates on demand -----------------------------------------------------------------------------------
+
+
+class UpdateRequestSerializer(serializers.Serializer[Any]):
+    symbols = serializers.ListField(
+        child=serializers.CharField(max_length=64), allow_empty=False, max_length=MAX_FORCED_SYMBOLS
+    )
+
+    def validate_symbols(self, symbols: list[str]) -> list[str]:
+        """Known symbols only: one that is not known refuses all."""
+        wanted = list(dict.fromkeys(symbol.upper() for symbol in symbols))
+        known = set(Asset.objects.filter(symbol__in=wanted).values_list("symbol", flat=True))
+        unknown = [symbol for symbol in wanted if symbol not in known]
+        if unknown:
+            raise serializers.ValidationError(f"unknown symbols: {', '.join(unknown)}")
+        return wanted
+
+
+class UpdateJobSerializer(serializers.Serializer[Any]):
+    job = serializers.CharField()
+    status = serializers.ChoiceField(choices=["pending", "done"])
+    status_url = serializers.CharField()
+    requested_at = Moment()
+    symbols = serializers.ListField(child=serializers.CharField())
+    updated = serializers.ListField(child=serializers.CharField())
+    failed = serializers.DictField(child=serializers.CharField(), help_text="Symbol to reason.")
+
+
+class ForcePriceUpdate(APIView):
+    """Asks the processes that lead the sources for fresh prices; a stream publishes its last values again."""
+
+    throttle_classes = [ScopedRateThrottle]
+    throttle_scope = "force_price_update"
+
+    @extend_schema(
+        summary="Ask for fresh prices", request=UpdateRequestSerializer, responses={202: UpdateJobSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        serializer = UpdateRequestSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        try:
+            by_source = live_sources(serializer.validated_data["symbols"])
+            job_id = request_update(by_source, cast(User, request.user).pk)
+            job = read_job(job_id)
+        except redis.RedisError as error:
+            raise FeedUnreachable from error
+        return Response(job_json(request, job_id, job), status=202)
+
+
+class ForcePriceUpdateJob(APIView):
+    """What became of a request for fresh prices; kept for an hour, for whoever asked."""
+
+    @extend_schema(summary="See what became of it", responses=UpdateJobSerializer)
+    def get(self, request: Request, job_id: str) -> Response:
+        try:
+            job = read_job(job_id)
+        except redis.RedisError as error:
+            raise FeedUnreachable from error
+        if job is None or job.user_id != cast(User, request.user).pk:
+            raise NotFound
+        return Response(job_json(request, job_id, job))
+
+
+class FeedUnreachable(APIException):
+    status_code = 503
+    default_detail = "the price feed cannot be reached: Redis does not answer"
+
+
+def live_sources(symbols: list[str]) -> dict[str, list[str]]:
+    """Returns the symbols by their first live source; those without one are under the empty name."""
+    feeds = read_feeds_sync()
+    by_source: dict[str, list[str]] = {}
+    for asset in Asset.objects.filter(symbol__in=symbols).prefetch_related("feed_symbols"):
+        names = [feed.source for feed in asset.feed_symbols.all()]
+        source = next((name for name in names if name in feeds and is_live(feeds[name])), "")
+        by_source.setdefault(source, []).append(asset.symbol)
+    return by_source
+
+
+def job_json(request: Request, job_id: str, job: JobState | None) -> dict[str, Any]:
+    assert job is not None
+    updated = [symbol for result in job.results.values() for symbol in result["updated"]]
+    failed = {
+        symbol: reason for result in job.results.values() for symbol, reason in result["failed"].items()
+    }
+    failed |= dict.fromkeys(job.symbols.get("", []), "no running source")
+    waiting = job.symbols.keys() - job.results.keys() - {""}
+    return {
+        "job": job_id,
+        "status": "pending" if waiting else "done",
+        "status_url": reverse("force-price-update-job", args=[job_id]),
+        "requested_at": job.requested_at,
+        "symbols": [symbol for symbols in job.symbols.values() for symbol in symbols],
+        "updated": updated,
+        "failed": failed,
+    }

@@ -338,26 +338,46 @@ def job_key(job_id: str) -> str:
     return f"lf:job:{job_id}"
 
 
-def request_update(symbols_by_source: Mapping[str, Sequence[str]]) -> str:
-    """Hands one job to each source's leader; returns the job's id."""
+def request_update(symbols_by_source: Mapping[str, Sequence[str]], user_id: int) -> str:
+    """Hands one job to each source's leader; symbols that nobody serves are under the empty name.
+
+    Returns:
+        the job's id.
+
+    Raises:
+        redis.RedisError
+    """
     job_id = uuid.uuid4().hex
+    request = {"user_id": user_id, "symbols": dict(symbols_by_source), "at": now()}
     with connection().pipeline() as pipe:
-        pipe.hset(job_key(job_id), "requested", msgspec.json.encode(dict(symbols_by_source)))
+        pipe.hset(job_key(job_id), "request", msgspec.json.encode(request))
         pipe.expire(job_key(job_id), JOB_SECONDS)
         for source, symbols in symbols_by_source.items():
+            if not source:
+                continue
             pipe.rpush(f"lf:jobs:{source}", msgspec.json.encode(Job(job_id, list(symbols))))
             pipe.expire(f"lf:jobs:{source}", 60)  # a source that nobody leads forgets
         pipe.execute()
     return job_id
 
 
-def read_job(job_id: str) -> dict[str, Any] | None:
-    """Returns `{requested: {source: symbols}, results: {source: {updated, failed, finished_at}}}` or None."""
+class JobState(msgspec.Struct, frozen=True):
+    """What was asked of whom, and what each source's leader has answered so far."""
+
+    user_id: int
+    requested_at: str
+    symbols: dict[str, list[str]]
+    results: dict[str, dict[str, Any]]
+
+
+def read_job(job_id: str) -> JobState | None:
+    """Returns a job that is not older than an hour; raises redis.RedisError."""
     found: Any = connection().hgetall(job_key(job_id))
-    if not found:
+    if b"request" not in found:
         return None
-    fields = {name.decode(): msgspec.json.decode(text) for name, text in found.items()}
-    return {"requested": fields.pop("requested", {}), "results": fields}
+    request = msgspec.json.decode(found.pop(b"request"))
+    results = {name.decode(): msgspec.json.decode(text) for name, text in found.items()}
+    return JobState(request["user_id"], request["at"], request["symbols"], results)
 
 
 # --- prices by hand --------------------------------------------------------------------------------------------------
