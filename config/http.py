@@ -4,20 +4,28 @@
 """
 
 import asyncio
+import os
 import sys
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 TIMEOUT = 2.0
 
 
-async def status_of(url: str) -> int | None:
-    """Returns the status that `url` answers with, or None while nothing answers there."""
+async def status_of(url: str, allowed_hosts: Sequence[str] = ()) -> int | None:
+    """Returns the status that `url` answers with, or None while nothing answers there.
+
+    Args:
+        allowed_hosts: what the server lets itself be called, as Django's setting has it.
+    """
     parts = urlsplit(url)
+    names = [name.removeprefix(".") for name in allowed_hosts if name != "*"]
+    host = names[0] if names and parts.hostname not in names else parts.netloc
     try:
         async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
             try:
-                request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
+                request = f"GET {parts.path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
                 writer.write(request.encode())
                 words = (await reader.readline()).split()
             finally:
@@ -28,4 +36,5 @@ async def status_of(url: str) -> int | None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(status_of(sys.argv[1])) != 200)
+    names = os.environ.get("ALLOWED_HOSTS", "").replace(",", " ").split()
+    sys.exit(asyncio.run(status_of(sys.argv[1], names)) != 200)

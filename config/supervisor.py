@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from config.process import die_with_parent
@@ -20,6 +20,8 @@ LONGEST_DELAY = 30.0
 MOST_FAILURES = 5
 FAILURE_WINDOW = 60.0
 POLL_INTERVAL = 0.05
+# A program that never ends its line must not fill our memory.
+LONGEST_LINE = 1_000_000
 
 
 class ProgramFailed(Exception):
@@ -32,7 +34,12 @@ async def at_once() -> bool:
 
 @dataclass(frozen=True)
 class Program:
-    """One command to keep running; `grace` is how long it may take to stop after SIGTERM."""
+    """One command to keep running.
+
+    Attributes:
+        grace: how long it may take to stop after SIGTERM.
+        is_quiet: its last lines are told only when it has died.
+    """
 
     name: str
     argv: Sequence[str]
@@ -41,6 +48,7 @@ class Program:
     ready_within: float = 60.0
     grace: float = 1.0
     pass_fds: tuple[int, ...] = ()
+    is_quiet: bool = False
 
 
 @dataclass
@@ -142,7 +150,7 @@ class Supervisor:
                 ) from error
         if process.stdout is not None:
             relay = asyncio.create_task(
-                self._relay(program.name, process.stdout), name=f"relay {program.name}"
+                self._relay(program, process.stdout), name=f"relay {program.name}"
             )
             self._relays.add(relay)
             relay.add_done_callback(self._relays.discard)
@@ -201,20 +209,32 @@ class Supervisor:
                 except (ProcessLookupError, TimeoutError):
                     continue
 
-    async def _relay(self, name: str, output: asyncio.StreamReader) -> None:
+    async def _relay(self, program: Program, output: asyncio.StreamReader) -> None:
         assert self._echo is not None
-        rest = b""
-        while chunk := await output.read(65536):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > 1_000_000:  # a program that never ends its line must not fill our memory
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                self._echo(name, line.decode(errors="replace"))
-        if rest:
-            self._echo(name, rest.decode(errors="replace"))
+        held_back: deque[str] = deque(maxlen=20)
+        async for line in _lines(output):
+            if program.is_quiet:
+                held_back.append(line)
+            else:
+                self._echo(program.name, line)
+        if not self._stopping.is_set():
+            for line in held_back:
+                self._echo(program.name, line)
 
     def _tell(self) -> None:
         self._changed({name: child.process.pid for name, child in self._children.items()})
+
+
+async def _lines(output: asyncio.StreamReader) -> AsyncIterator[str]:
+    rest = b""
+    while chunk := await output.read(65536):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            lines, rest = [*lines, rest], b""
+        for line in lines:
+            yield line.decode(errors="replace")
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def _ending(status: int) -> str:

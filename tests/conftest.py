@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import redis
 from django.conf import settings
 
 from config import embedded_redis
-from tests.live import LiveSystem
+from tests.live import ROOT, LiveSystem
 
 
 def pytest_configure() -> None:
@@ -55,10 +58,8 @@ def live_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
         ) -> LiveSystem:
             key = (tuple(sorted((env or {}).items())), tuple(args or ()))
             if fresh or key not in running or not running[key].is_running:
-                with _database_of_its_own(stack) as database:
-                    system = LiveSystem(
-                        tmp_path_factory.mktemp("live"), {**database, **(env or {})}, args or []
-                    )
+                state_dir = tmp_path_factory.mktemp("live")
+                system = LiveSystem(state_dir, {**_database(stack, state_dir), **(env or {})}, args or [])
                 stack.callback(system.stop)
                 system.wait_until_ready()
                 if fresh:
@@ -69,12 +70,11 @@ def live_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
         yield start
 
 
-@contextmanager
-def _database_of_its_own(stack: ExitStack) -> Iterator[dict[str, str]]:
-    """Yields a DATABASE_URL for a new system where the suite runs on PostgreSQL; SQLite needs none."""
+def _database(stack: ExitStack, state_dir: Path) -> dict[str, str]:
+    """Prepares a new system's database: on PostgreSQL one of its own, on SQLite a copy of a seeded one."""
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-        yield {}
-        return
+        shutil.copy(_seeded_database(), state_dir / "db.sqlite3")
+        return {}
     import psycopg
 
     server = os.environ["DATABASE_URL"].rsplit("/", 1)[0]
@@ -86,7 +86,17 @@ def _database_of_its_own(stack: ExitStack) -> Iterator[dict[str, str]]:
 
     administer(f"CREATE DATABASE {name}")
     stack.callback(administer, f"DROP DATABASE {name} WITH (FORCE)")
-    yield {"DATABASE_URL": f"{server}/{name}"}
+    return {"DATABASE_URL": f"{server}/{name}"}
+
+
+@cache
+def _seeded_database() -> Path:
+    """Seeds once a process what every system would seed for itself in seconds."""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings.demo"}
+    environment["STATE_DIR"] = str(settings.STATE_DIR / "seeded")
+    environment.pop("DATABASE_URL", None)
+    subprocess.run([sys.executable, ROOT / "manage.py", "seed_demo"], env=environment, check=True, timeout=60)
+    return settings.STATE_DIR / "seeded" / "db.sqlite3"
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ class LiveSystem:
 
     def __init__(self, state_dir: Path, env: Mapping[str, str], args: list[str]) -> None:
         self.state_dir = state_dir
+        self.env = dict(env)
         self.log_path = state_dir / "rundemo.log"
         environment = {key: value for key, value in os.environ.items() if key not in OURS}
         environment |= {"STATE_DIR": str(state_dir), "DJANGO_SETTINGS_MODULE": "config.settings.demo", **env}

@@ -1,0 +1,97 @@
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
+from django.test import override_settings
+
+from assets.models import Asset, FeedSymbol, PriceBar
+from config import demo
+from portfolio.ledger import in_order
+from portfolio.models import Portfolio, Transaction, WatchlistItem
+from portfolio.prices import price_points
+from portfolio.valuation import value
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 20, 15, 30, 10, tzinfo=UTC)
+
+
+def counts() -> tuple[int, ...]:
+    models = (User, Asset, FeedSymbol, PriceBar, Portfolio, Transaction, WatchlistItem)
+    return tuple(model.objects.count() for model in models)
+
+
+def test_everything_is_there_after_the_first_time_and_the_same_after_the_second() -> None:
+    demo.seed(NOW)
+    before = counts()
+    assert authenticate(username="demo", password="demo") is not None
+    admin = authenticate(username="admin", password="admin")
+    assert admin is not None and admin.is_staff and admin.is_superuser
+    growth = Portfolio.objects.get(user__username="demo", name="Growth Portfolio")
+    assert {"AAPL", "MSFT", "GOOGL", "BTC-USD"} <= {p.asset.symbol for p in growth.positions.all()}
+    assert growth.positions.count() == 12
+    for asset in Asset.objects.all():
+        assert asset.bars.filter(interval="1d", start__lt=NOW.replace(hour=0)).count() == 90
+        assert asset.current_price is not None
+    demo.seed(NOW)
+    assert counts() == before
+
+
+def test_the_charts_join_the_live_price() -> None:
+    demo.seed(NOW)
+    aapl = Asset.objects.get(symbol="AAPL")
+    today = aapl.bars.get(interval="1d", start=NOW.replace(hour=0, minute=0, second=0))
+    assert today.close == aapl.current_price
+    last_minute = aapl.bars.filter(interval="1m").latest("start")
+    assert last_minute.start == NOW.replace(minute=29, second=0)
+    assert abs(last_minute.close - today.close) / today.close < Decimal("0.01")
+
+
+def test_the_demo_owns_what_it_can_pay_for() -> None:
+    demo.seed(NOW)
+    for portfolio in Portfolio.objects.all():
+        cash = Decimal(0)
+        for row in in_order(portfolio.rows()):
+            cash += row.flow - row.fee if row.symbol is None else -(row.value + row.fee)
+            assert cash >= 0, str(row)
+        holdings = portfolio.holdings(NOW)
+        valuation = value(holdings, price_points(holdings.symbols))
+        assert valuation.coverage == 1
+        assert valuation.total_value > 1000
+
+
+def test_a_later_start_fills_the_days_between() -> None:
+    demo.seed(NOW)
+    later = NOW + timedelta(days=3)
+    demo.seed(later)
+    starts = list(
+        PriceBar.objects.filter(asset__symbol="MSFT", interval="1d")
+        .order_by("start")
+        .values_list("start", flat=True)
+    )
+    assert starts[-1] == later.replace(hour=0, minute=0, second=0)
+    assert all(b - a == timedelta(days=1) for a, b in zip(starts, starts[1:], strict=False))
+
+
+def test_what_somebody_changed_stays_changed() -> None:
+    demo.seed(NOW)
+    Portfolio.objects.get(name="Crypto").delete()
+    WatchlistItem.objects.all().delete()
+    user = User.objects.get(username="demo")
+    user.set_password("mine")
+    user.save()
+    demo.seed(NOW)
+    assert not Portfolio.objects.filter(name="Crypto").exists()
+    assert not WatchlistItem.objects.exists()
+    assert authenticate(username="demo", password="mine") is not None
+
+
+def test_what_a_real_source_prices_gets_no_made_up_history() -> None:
+    demo.seed(NOW)
+    with override_settings(PRICE_FEED_SOURCES=["coinbase"]):
+        demo.seed(NOW)
+    bitcoin = Asset.objects.get(symbol="BTC-USD")
+    assert bitcoin.current_price is None
+    assert not bitcoin.bars.exists()
+    assert Asset.objects.get(symbol="AAPL").bars.exists()
