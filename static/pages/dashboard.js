@@ -265,7 +265,10 @@ function paintPortfolio(/** @type {import("../realtime/store.js").Portfolio} */ 
   positions.paint(portfolio);
 }
 
-/** Sources of what is watched or owned: trouble of any other is none of this page's. */
+/**
+ * Sources of what is watched or owned: trouble of any other is none of this page's.
+ * @returns {Set<any>}
+ */
 function shownSources() {
   const sources = new Set();
   for (const symbol of watchlist.symbols) {

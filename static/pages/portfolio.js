@@ -51,6 +51,7 @@ function paint({ portfolios }) {
   page.showFeeds();
 }
 
+/** @returns {Set<any>} */
 function shownSources() {
   return new Set((page.store.portfolios.get(id)?.positions ?? []).map(({ source }) => source));
 }

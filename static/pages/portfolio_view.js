@@ -222,7 +222,7 @@ function twoLines(/** @type {string} */ field) {
 function paintPair(cell, amount, share, currency) {
   const [first, second] = /** @type {any} */ (cell.firstElementChild).children;
   setText(first, money(amount, currency, { sign: true }));
-  setText(second, share == null ? "" : `${arrow(share)} ${percent(share)}`);
+  setText(second, share == null ? "" : `${arrow(amount)} ${percent(share)}`);
   setDirection(cell, amount);
 }
 

@@ -89,6 +89,7 @@ function paint({ portfolios }) {
   }
 }
 
+/** @returns {Set<any>} */
 function shownSources() {
   const positions = [...page.store.portfolios.values()].flatMap((portfolio) => portfolio.positions);
   return new Set(positions.map(({ source }) => source));
