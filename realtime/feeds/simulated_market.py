@@ -167,7 +167,7 @@ class Path:
         self._mean_units = (
             float(instrument.daily_volume) * 10**instrument.quantity_digits / (DAY_SECONDS * rate)
         )
-        self._day = _Day(0, -1, 0.0, 0.0)
+        self._day = NO_DAY
         # About two basis points of the price, and never less than one step.
         self._spread = max(1, round(float(instrument.base_price) * self._steps_per_unit * 0.0001))
         self._sizes = tuple(
@@ -300,6 +300,9 @@ class Path:
             )
         return resting
 
+    def forget_day(self) -> None:
+        self._day = NO_DAY
+
     def _begin_day(self, tick: int, samples: int) -> "_Day":
         self._day = day = self._day_of(tick)
         first = day.first_tick
@@ -345,6 +348,9 @@ class _Day(NamedTuple):
         if tick < self.first_tick:
             return 0
         return int(self.units * (tick - self.first_tick + 1) + self.swing * (dice * _GOLDEN & _MASK))
+
+
+NO_DAY = _Day(0, -1, 0.0, 0.0)
 
 
 class _Lattice:

@@ -108,7 +108,10 @@ class SimulatorFeed(Feed):
     def opened(self, symbols: Iterable[str]) -> list[str]:
         self._active = []
         self._unknown = []
-        return self.subscribe(symbols)
+        frames = self.subscribe(symbols)
+        for path in self._active:
+            path.forget_day()
+        return frames
 
     def subscribe(self, symbols: Iterable[str]) -> list[str]:
         known = {path.symbol for path in self._active}

@@ -18,6 +18,7 @@ class JumpingClock:
         self.start = now
         self.elapsed = 0.0
         self.sleeps: list[float] = []
+        self._slept = asyncio.Event()
 
     def now(self) -> datetime:
         return self.start + timedelta(seconds=self.elapsed)
@@ -31,7 +32,14 @@ class JumpingClock:
     async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
         self.elapsed += seconds
+        self._slept.set()
         await asyncio.sleep(0)
+
+    async def until_slept(self, times: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.sleeps) < times:
+                self._slept.clear()
+                await self._slept.wait()
 
 
 class WaitingSink:
