@@ -14,6 +14,8 @@ import redis.exceptions
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -118,6 +120,7 @@ def websocket_info(request: HttpRequest) -> HttpResponse:
     )
 
 
+@extend_schema(responses=OpenApiTypes.OBJECT)
 @api_view(["GET"])
 def health(request: Request) -> Response:
     """Whether prices flow, and how many connections are open over all processes."""
@@ -133,6 +136,7 @@ def health(request: Request) -> Response:
     )
 
 
+@extend_schema(responses=OpenApiTypes.OBJECT)
 @api_view(["GET"])
 def status(request: Request) -> Response:
     """The caller's own connections; the whole system's for staff."""

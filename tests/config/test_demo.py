@@ -1,11 +1,13 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.test import override_settings
 
+from assets.market import session_start
 from assets.models import Asset, FeedSymbol, PriceBar
 from config import demo
 from portfolio.ledger import in_order
@@ -15,6 +17,12 @@ from portfolio.valuation import value
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 20, 15, 30, 10, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def few_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minute bars are most of the work and all alike."""
+    monkeypatch.setattr(demo, "MINUTES", 20)
 
 
 def counts() -> tuple[int, ...]:
@@ -32,7 +40,7 @@ def test_everything_is_there_after_the_first_time_and_the_same_after_the_second(
     assert {"AAPL", "MSFT", "GOOGL", "BTC-USD"} <= {p.asset.symbol for p in growth.positions.all()}
     assert growth.positions.count() == 12
     for asset in Asset.objects.all():
-        assert asset.bars.filter(interval="1d", start__lt=NOW.replace(hour=0)).count() == 90
+        assert asset.bars.filter(interval="1d", start__lt=session_start(NOW)).count() == 90
         assert asset.current_price is not None
     demo.seed(NOW)
     assert counts() == before
@@ -41,7 +49,7 @@ def test_everything_is_there_after_the_first_time_and_the_same_after_the_second(
 def test_the_charts_join_the_live_price() -> None:
     demo.seed(NOW)
     aapl = Asset.objects.get(symbol="AAPL")
-    today = aapl.bars.get(interval="1d", start=NOW.replace(hour=0, minute=0, second=0))
+    today = aapl.bars.get(interval="1d", start=session_start(NOW))
     assert today.close == aapl.current_price
     last_minute = aapl.bars.filter(interval="1m").latest("start")
     assert last_minute.start == NOW.replace(minute=29, second=0)
@@ -70,8 +78,8 @@ def test_a_later_start_fills_the_days_between() -> None:
         .order_by("start")
         .values_list("start", flat=True)
     )
-    assert starts[-1] == later.replace(hour=0, minute=0, second=0)
-    assert all(b - a == timedelta(days=1) for a, b in zip(starts, starts[1:], strict=False))
+    assert starts[-1] == session_start(later)
+    assert {b - a for a, b in pairwise(starts)} == {timedelta(days=1)}
 
 
 def test_what_somebody_changed_stays_changed() -> None:

@@ -138,9 +138,9 @@ def test_rows_are_booked_and_valued(client: APIClient, portfolio: Portfolio, acm
     assert client.post("/api/assets/ACME/prices/", {"price": 120}).status_code == 201
     whole = client.get(f"/api/portfolios/{portfolio.pk}/").json()
     valuation = whole["valuation"]
-    assert valuation["cash"] == 4434  # 5000 − 1005 + 439
+    assert valuation["cash"] == 4434  # 5000 - 1005 + 439
     assert valuation["total_value"] == 5154
-    assert valuation["realized"] == 37  # 439 − 402
+    assert valuation["realized"] == 37  # 439 - 402
     assert valuation["invested"] == 603
     assert valuation["unrealized"] == 117
     assert valuation["complete"] is True

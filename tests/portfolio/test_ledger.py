@@ -3,6 +3,7 @@ from datetime import timedelta
 from decimal import Decimal, Inexact, localcontext
 from fractions import Fraction
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -47,7 +48,7 @@ def test_fees_are_part_of_a_lots_cost() -> None:
 
 def pence_rows() -> list[Row]:
     """Golden case 2 in its own currency: lots of 2019 and 2022, quoted in pence, partly sold today."""
-    pence = {"currency": "GBP", "multiplier": "0.01"}
+    pence: dict[str, Any] = {"currency": "GBP", "multiplier": "0.01"}
     return [
         make_row("deposit", days_ago(2800), amount="3000.00", currency="GBP"),
         make_row("buy", days_ago(2700), quantity="200", price="450", fee="6.00", **pence),
@@ -131,7 +132,7 @@ def test_numbers_that_no_transaction_can_have_are_refused(row: Row, field: str) 
 
 def test_fees_of_cash_rows_belong_to_no_asset() -> None:
     books = replay([make_row("deposit", amount="100", fee="1"), make_row("withdrawal", amount="40", fee="2")])
-    assert (books.cash["USD"], books.flows["USD"], books.unlinked_fees["USD"]) == (57, 60, 3)
+    assert [books.cash["USD"], books.flows["USD"], books.unlinked_fees["USD"]] == [D(57), D(60), D(3)]
 
 
 def test_cash_is_kept_by_currency() -> None:

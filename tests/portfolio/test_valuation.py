@@ -114,7 +114,7 @@ def test_a_back_dated_row_moves_the_baseline_and_never_today() -> None:
     later = [*rows, make_row("buy", days_ago(10), quantity="5", price="95")]
     before = value(holdings(rows), {"ACME": point("103", "100")})
     after = value(holdings(later), {"ACME": point("103", "100")})
-    assert (before.daily_change, after.daily_change) == (30, 45)
+    assert (before.daily_change, after.daily_change) == (D(30), D(45))
     assert after.positions[0].components is not None
     assert after.positions[0].components.trades == 0
 
@@ -125,7 +125,7 @@ def test_closed_today_is_listed_with_quantity_zero_and_tomorrow_no_more() -> Non
         make_row("sell", NOW - timedelta(hours=2), quantity="10", price="102"),
     ]
     today = value(holdings(rows), {"ACME": point("105", "100")})
-    assert [(p.holding.quantity, p.daily_change) for p in today.positions] == [(0, 20)]
+    assert [(p.holding.quantity, p.daily_change) for p in today.positions] == [(D(0), D(20))]
     assert today.coverage == 1
     tomorrow = holdings(rows, now=NOW + timedelta(days=1))
     assert tomorrow.positions == ()
@@ -165,7 +165,7 @@ def test_another_currency_without_a_rate_is_unpriced_never_one_to_one() -> None:
     ]
     valuation = value(holdings(rows), {"SAP": point("110", "100")})
     assert valuation.unpriced == (("SAP", "no_rate"), ("EUR", "no_rate"))
-    assert (valuation.total_value, valuation.daily_change, valuation.coverage) == (0, 0, 0)
+    assert (valuation.total_value, valuation.daily_change, valuation.coverage) == (D(0), D(0), D(0))
     assert valuation.as_wire()["positions"][0]["price"] == 110
     assert valuation.oldest_price_at is None
 
