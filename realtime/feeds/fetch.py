@@ -59,6 +59,7 @@ class _Get:
         parts = urlsplit(url)
         self._target = parts.path + (f"?{parts.query}" if parts.query else "") or "/"
         self._aborted = False
+        self._socket: socket.socket | None = None
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             context = ssl.create_default_context()
@@ -78,8 +79,14 @@ class _Get:
 
     def _request(self) -> bytes:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "livefolio"}
+        self._connection.connect()
+        # The connection forgets its socket when the answer says "Connection: close".
+        self._socket = self._connection.sock
         self._connection.request("GET", self._target, headers=headers)
-        response = self._connection.getresponse()
+        with self._connection.getresponse() as response:
+            return self._read(response)
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
         body = bytearray()
         while chunk := response.read1(_CHUNK_BYTES):
             body += chunk
@@ -92,7 +99,6 @@ class _Get:
 
     def abort(self) -> None:
         self._aborted = True
-        sock = self._connection.sock
-        if sock is not None:
+        if self._socket is not None:
             with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
