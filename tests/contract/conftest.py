@@ -147,8 +147,8 @@ def start_system() -> Iterator[Callable[..., System]]:
 
 @pytest.fixture(scope="session")
 def shared_system(start_system: Callable[..., System]) -> System:
-    """The product with its own limits, a livelier market of sixty symbols, and little patience for missing prices."""
-    system = start_system(SIMULATOR_SYMBOLS="60", SIMULATOR_RATE="5", REALTIME_NO_DATA_TIMEOUT="1")
+    """The product with its own limits, a livelier market, and little patience for missing prices."""
+    system = start_system(SIMULATOR_RATE="5", REALTIME_NO_DATA_TIMEOUT="1")
     system.add_user("olga")
     return system
 
