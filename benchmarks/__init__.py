@@ -1,0 +1,1 @@
+"""How fast this server is beside a plain Channels consumer: `python -m benchmarks`, one run on one machine."""
