@@ -3,7 +3,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -12,6 +11,7 @@ from django.test import override_settings
 from assets.models import Asset
 from portfolio.events import GROUP
 from portfolio.models import Portfolio, Transaction
+from tests.portfolio.builders import in_thread
 
 Messages = list[dict[str, Any]]
 
@@ -22,7 +22,7 @@ async def messages_of(work: Callable[[], Any], count: int) -> Messages:
     assert layer is not None
     channel = await layer.new_channel()
     await layer.group_add(GROUP, channel)
-    await sync_to_async(work)()
+    await in_thread(work)
     found: Messages = []
     while len(found) < count:
         message = await asyncio.wait_for(layer.receive(channel), 10)
@@ -42,7 +42,7 @@ def deposit(portfolio: Portfolio, amount: int = 1) -> Transaction:
 @pytest.mark.asyncio
 @pytest.mark.django_db(transaction=True)
 async def test_every_change_of_a_row_is_told() -> None:
-    portfolio = await sync_to_async(make_portfolio)()
+    portfolio = await in_thread(make_portfolio)
 
     def work() -> None:
         row = deposit(portfolio)
@@ -55,7 +55,7 @@ async def test_every_change_of_a_row_is_told() -> None:
 @pytest.mark.asyncio
 @pytest.mark.django_db(transaction=True)
 async def test_what_is_rolled_back_is_not_told() -> None:
-    portfolio = await sync_to_async(make_portfolio)()
+    portfolio = await in_thread(make_portfolio)
 
     def work() -> None:
         with pytest.raises(RuntimeError), transaction.atomic():
@@ -72,7 +72,7 @@ async def test_what_is_rolled_back_is_not_told() -> None:
 @pytest.mark.asyncio
 @pytest.mark.django_db(transaction=True)
 async def test_a_portfolio_that_changes_hands_is_gone_for_its_viewers() -> None:
-    portfolio = await sync_to_async(make_portfolio)()
+    portfolio = await in_thread(make_portfolio)
 
     def work() -> None:
         portfolio.user = User.objects.create_user("bob")
@@ -85,7 +85,7 @@ async def test_a_portfolio_that_changes_hands_is_gone_for_its_viewers() -> None:
 @pytest.mark.asyncio
 @pytest.mark.django_db(transaction=True)
 async def test_a_renamed_portfolio_and_a_renamed_asset_are_told() -> None:
-    portfolio = await sync_to_async(make_portfolio)()
+    portfolio = await in_thread(make_portfolio)
 
     def work() -> None:
         asset = Asset.objects.create(symbol="ACME")

@@ -4,7 +4,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import User
 from django.test import override_settings
@@ -14,6 +13,7 @@ from assets import snapshots
 from assets.models import Asset, FeedSymbol, PriceBar
 from portfolio.events import GROUP
 from realtime.models import AccessToken
+from tests.portfolio.builders import in_thread
 
 pytestmark = pytest.mark.django_db
 
@@ -216,12 +216,12 @@ async def test_a_price_by_hand_is_sent_to_every_web_process() -> None:
         client.force_login(User.objects.create_user("alice"))
         return client
 
-    client = await sync_to_async(prepare)()
+    client = await in_thread(prepare)
     layer = get_channel_layer()
     assert layer is not None
     channel = await layer.new_channel()
     await layer.group_add(GROUP, channel)
-    await sync_to_async(client.post)("/api/assets/FUND/prices/", {"price": "103.25"})
+    await in_thread(lambda: client.post("/api/assets/FUND/prices/", {"price": "103.25"}))
     message = await asyncio.wait_for(layer.receive(channel), 10)
     while message["type"] != "feed.batch":
         message = await asyncio.wait_for(layer.receive(channel), 10)
