@@ -233,7 +233,7 @@ def logging_config(log_format: str, log_file: str) -> dict[str, Any]:
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
-        else structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "logger", "event"])
+        else structlog.dev.ConsoleRenderer(pad_event_to=0, pad_level=False, colors=False)
     )
     handler = (
         {"class": "logging.FileHandler", "filename": log_file, "formatter": "structured"}
