@@ -83,6 +83,7 @@ class Socket:
         origin: str | None = None,
         headers: Mapping[str, str] | None = None,
         sock: socket.socket | None = None,
+        max_queue: int | None = None,
     ) -> "Socket":
         """Raises Refused when the server answers with anything but an upgrade."""
         headers = {"X-Forwarded-For": new_address(), **(headers or {})}
@@ -91,7 +92,7 @@ class Socket:
         try:
             opening = connect(
                 address, origin=origin, additional_headers=headers, compression=None, proxy=None,  # type: ignore[arg-type]
-                max_size=None, open_timeout=PATIENCE, close_timeout=2, ping_interval=None, sock=sock,
+                max_size=None, open_timeout=PATIENCE, close_timeout=2, ping_interval=None, sock=sock, max_queue=max_queue,
             )  # fmt: skip
             return cls(at_close.enter_context(opening), at_close)
         except InvalidStatus as error:
@@ -245,8 +246,8 @@ class Http:
     ) -> Response:
         """Sends JSON (or bytes as they are) and returns whatever status comes back."""
         given = {**self._own_headers(method), **self._headers, **(headers or {})}
-        if body is not None and not isinstance(body, bytes):
-            body = json.dumps(body, default=str).encode()
+        if body is not None:
+            body = body if isinstance(body, bytes) else json.dumps(body, default=str).encode()
             given.setdefault("Content-Type", "application/json")
         target = urllib.parse.urlsplit(self.url)
         connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=within)
