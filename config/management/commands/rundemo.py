@@ -119,7 +119,11 @@ class Demo:
             self._pids_file.unlink(missing_ok=True)
 
     async def _start(self, supervisor: Supervisor) -> None:
-        if self._plan.redis is not None:
+        if self._plan.redis is None:
+            say("using the Redis that REDIS_URL names")
+        else:
+            version = ".".join(map(str, self._plan.redis.version))
+            say(f"starting Redis {version} ({self._plan.redis.binary}), in memory only")
             await supervisor.start(self._redis(self._plan.redis))
         await supervisor.run_once(self._manage("setup", "seed_demo"))
         await supervisor.start(self._feed(), self._web())
