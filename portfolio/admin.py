@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from portfolio.ledger import LedgerError
@@ -35,7 +36,8 @@ class TransactionAdmin(TransactionModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         try:
-            return super().changelist_view(request, extra_context)
+            with transaction.atomic():  # the log of a refused deletion goes with it
+                return super().changelist_view(request, extra_context)
         except LedgerError as error:
             return self._refused(request, error)
 

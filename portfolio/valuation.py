@@ -44,6 +44,8 @@ _UNITS = {
     **dict.fromkeys(_THOUSANDTHS, Decimal("0.001")),
     **dict.fromkeys(_COINS, Decimal("1E-8")),
 }
+# A recording's prices carry the times of the recording, and are rolled by the feed that plays it.
+OLD_TIMES = frozenset({"replay"})
 _SHOWN = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 
 
@@ -352,21 +354,34 @@ def _position(holding: Holding, point: PricePoint | None, base: str) -> Position
 
 def explain(holding: Holding, point: PricePoint) -> Components | None:
     """Splits the change since the baseline; None if the baseline's price is needed and unknown."""
+    close = previous_close(holding, point)
     if not holding.opening:
         price = ZERO
-    elif point.previous_close is None:
+    elif close is None:
         return None
     else:
-        price = holding.opening * (point.price - point.previous_close) * holding.multiplier
+        price = holding.opening * (point.price - close) * holding.multiplier
     # Against having held still: what was bought is now worth P1, and cost what was paid.
     bought = (holding.quantity - holding.opening) * point.price * holding.multiplier
     return Components(price=price, trades=bought - holding.traded, fees=-holding.fees)
+
+
+def previous_close(holding: Holding, point: PricePoint) -> Decimal | None:
+    """The price at the window's start.
+
+    Around the clock, a price from before it was the last one then. Nobody rolls a price set by hand at midnight,
+    nor that of a feed which died the day before: what they call the previous close is a session too old by now.
+    """
+    is_older = point.session == "always" and point.as_of <= holding.baseline_at
+    if is_older and point.source not in OLD_TIMES:
+        return point.price
+    return point.previous_close
 
 
 def _percent_of_day(holding: Holding, point: PricePoint, change: Decimal | None) -> Decimal | None:
     """100 · D / max(|V0|, |V0 + what flowed in|), with the sign of D."""
     if change is None:
         return None
-    before = holding.opening * (point.previous_close or ZERO) * holding.multiplier
+    before = holding.opening * (previous_close(holding, point) or ZERO) * holding.multiplier
     base = max(abs(before), abs(before + holding.traded))
     return div(HUNDRED * change, base) if base else None

@@ -72,7 +72,11 @@ def test_bitcoin_beside_a_share_keeps_every_digit(
     share: tuple[str, str], bitcoin: str, total: str, change: str, unrealized: str
 ) -> None:
     held = holdings(bitcoin_rows(), now=BITCOIN_NOON)
-    valuation = value(held, {"ACME": point(*share), "BTC-USD": point(bitcoin, "91000")})
+    points = {
+        "ACME": point(*share, as_of=BITCOIN_NOON),
+        "BTC-USD": point(bitcoin, "91000", as_of=BITCOIN_NOON),
+    }
+    valuation = value(held, points)
     assert valuation.total_value == D(total)
     assert valuation.daily_change == D(change)
     assert valuation.unrealized == D(unrealized) == D(total) - 18000
@@ -130,6 +134,17 @@ def test_closed_today_is_listed_with_quantity_zero_and_tomorrow_no_more() -> Non
     tomorrow = holdings(rows, now=NOW + timedelta(days=1))
     assert tomorrow.positions == ()
     assert tomorrow.realized == 120
+
+
+def test_a_price_from_before_the_session_has_not_changed_in_it() -> None:
+    rows = [
+        make_row("buy", days_ago(3), quantity="10", price="90"),
+        make_row("buy", days_ago(1), quantity="10", price="100"),
+    ]
+    by_hand = point("100", "98", as_of=days_ago(1))
+    assert value(holdings(rows), {"ACME": by_hand}).daily_change == 0
+    recorded = PricePoint(price=D(100), previous_close=D(98), as_of=days_ago(2000), source="replay")
+    assert value(holdings(rows), {"ACME": recorded}).daily_change == 40
 
 
 def test_a_row_at_the_very_start_of_the_session_is_before_it() -> None:
