@@ -299,7 +299,7 @@ class Http:
         return self
 
 
-def raw_handshake(url: str, headers: Sequence[tuple[str, str]]) -> int:
+def raw_handshake(url: str, headers: Sequence[tuple[str, str]], source: str = "127.0.0.1") -> int:
     """Returns the status of a WebSocket handshake with exactly these headers, however odd."""
     target = urllib.parse.urlsplit(url)
     lines = [
@@ -310,7 +310,8 @@ def raw_handshake(url: str, headers: Sequence[tuple[str, str]]) -> int:
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ]
-    with socket.create_connection((target.hostname or "", target.port or 80), PATIENCE) as connection:
+    address = (target.hostname or "", target.port or 80)
+    with socket.create_connection(address, PATIENCE, source_address=(source, 0)) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
         with connection.makefile("rb") as answer:
             return int(answer.readline().split()[1])
