@@ -1,15 +1,17 @@
 """What this process knows of assets: which symbols exist, in what currency, and who may price them.
 
 A cache in front of the database, so that a subscription costs a query only for a symbol nobody here asked for
-lately, and goes on working while the database is away.
+lately, and goes on working while the database is away. Hundreds that reconnect at once wait for the same query.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from django.conf import settings
+from django.db.models import OuterRef, Subquery
 
 from assets.market import change_since, session_start
 from assets.models import Asset, PriceBar
@@ -27,16 +29,22 @@ class KnownAsset:
     stored: QuoteRecord | None  # the database's copy of the last price
 
 
+Load = Callable[[Iterable[str]], dict[str, KnownAsset]]
+
+
 class Catalog:
     """Assets by symbol, remembered for half a minute.
 
     Args:
         clock: monotonic seconds.
+        load: reads assets from the database; symbols that do not exist are left out.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], load: Load | None = None) -> None:
         self._clock = clock
+        self._load = load or load_assets
         self._known: dict[str, tuple[float, KnownAsset]] = {}
+        self._loading: dict[str, asyncio.Task[dict[str, KnownAsset]]] = {}
 
     async def find(self, symbols: Iterable[str]) -> dict[str, KnownAsset]:
         """Returns the assets that exist; raises DatabaseError or TimeoutError when one can't be looked up."""
@@ -46,43 +54,62 @@ class Catalog:
         missing = wanted - found.keys()
         if missing:
             try:
-                loaded = await in_database(load_assets, missing)
+                loaded = await self._share(missing)
             except Exception:
                 # An old answer is better than none: assets hardly ever change.
                 if not missing <= self._known.keys():
                     raise
                 loaded = {symbol: self._known[symbol][1] for symbol in missing}
-            self._known.update({symbol: (moment, asset) for symbol, asset in loaded.items()})
+                self._known.update({symbol: (moment, asset) for symbol, asset in loaded.items()})
             found |= loaded
         return found
+
+    async def _share(self, missing: set[str]) -> dict[str, KnownAsset]:
+        """Looks symbols up, those that another caller is waiting for already together with it."""
+        new = missing - self._loading.keys()
+        if new:
+            task = asyncio.create_task(self._look_up(new), name="catalog")
+            task.add_done_callback(
+                lambda task: task.cancelled() or task.exception()
+            )  # all may have gone away
+            self._loading |= dict.fromkeys(new, task)
+        found: dict[str, KnownAsset] = {}
+        for task in {self._loading[symbol] for symbol in missing}:
+            # One caller that goes away must not take the answer from the others.
+            found |= await asyncio.shield(task)
+        return {symbol: asset for symbol, asset in found.items() if symbol in missing}
+
+    async def _look_up(self, symbols: set[str]) -> dict[str, KnownAsset]:
+        moment = self._clock()
+        try:
+            loaded = await in_database(self._load, symbols)
+        finally:
+            for symbol in symbols:
+                del self._loading[symbol]
+        self._known.update({symbol: (moment, asset) for symbol, asset in loaded.items()})
+        return loaded
 
     def _is_fresh(self, symbol: str, moment: float) -> bool:
         return symbol in self._known and moment - self._known[symbol][0] < KEEP_SECONDS
 
 
 def load_assets(symbols: Iterable[str]) -> dict[str, KnownAsset]:
-    assets = Asset.objects.filter(symbol__in=list(symbols)).prefetch_related("feed_symbols")
-    closes = previous_closes([asset.pk for asset in assets])
+    # The close of the last session before the current one, from our own rows.
+    bars = PriceBar.objects.filter(asset=OuterRef("pk")).last_closed_before(session_start(datetime.now(UTC)))
+    assets = (
+        Asset.objects.filter(symbol__in=list(symbols))
+        .annotate(previous_close=Subquery(bars.values("close")[:1]))
+        .prefetch_related("feed_symbols")
+    )
     return {
         asset.symbol: KnownAsset(
             asset.symbol,
             asset.currency,
             tuple(feed.source for feed in asset.feed_symbols.all()),
-            stored_record(asset, closes.get(asset.pk)),
+            stored_record(asset, asset.previous_close),
         )
         for asset in assets
     }
-
-
-def previous_closes(asset_ids: Iterable[int]) -> dict[int, Decimal]:
-    """Returns each asset's close of its last session before the current one, from our own rows."""
-    start = session_start(datetime.now(UTC))
-    closes: dict[int, Decimal] = {}
-    for asset_id in asset_ids:
-        bar = PriceBar.objects.filter(asset_id=asset_id).last_closed_before(start).first()
-        if bar is not None:
-            closes[asset_id] = bar.close
-    return closes
 
 
 def stored_record(asset: Asset, previous_close: Decimal | None) -> QuoteRecord | None:

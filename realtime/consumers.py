@@ -214,9 +214,12 @@ class RealtimeConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no 
                     await send({"type": "websocket.send", "text": frame})
                 connection.sending_since = None
             else:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(delay):
-                        await outbox.ready.wait()
+                if delay is None:  # nearly always; a time-out costs as much as the whole rest of a wake-up
+                    await outbox.ready.wait()
+                else:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(delay):
+                            await outbox.ready.wait()
                 outbox.ready.clear()
         for frame in outbox.events:  # what led to this may stand in them
             await send({"type": "websocket.send", "text": frame})

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from realtime.protocol import Numbers, envelope
+from realtime.protocol import Numbers, envelope, envelopes
 
 MAX_EVENTS = 1000  # answers that a client may leave unread; far more than its message rate fills in 10 s
 ACK_WINDOW = 2  # data frames that may stand unconfirmed on a connection with acks
@@ -43,7 +43,7 @@ class Changes:
 
     def singles(self) -> list[str]:
         if self._singles is None:
-            self._singles = [envelope("asset_update", payload) for payload in self.payloads.values()]
+            self._singles = envelopes("asset_update", self.payloads.values())
         return self._singles
 
 
