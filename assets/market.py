@@ -61,7 +61,8 @@ def change_since(price: Decimal, previous_close: Decimal | None) -> tuple[Decima
     if previous_close is None or previous_close <= 0:
         return None, None
     change = price - previous_close
-    return change, (100 * change / previous_close).quantize(HUNDREDTH)
+    percent = (100 * change / previous_close).quantize(HUNDREDTH)
+    return change, percent or abs(percent)  # a tiny loss is 0.00, not -0.00
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -52,7 +52,8 @@ _ADMIT = """
     local now, rate, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
     if rate > 0 then
         local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
-        if due - now >= math.max(1, 1 / rate) then return 1 end
+        -- The tenth of a millisecond is for what rounding adds to a burst's steps.
+        if due - now > math.max(1, 1 / rate) - 1 / rate + 0.0001 then return 1 end
         redis.call('SET', KEYS[1], string.format('%.6f', due + 1 / rate), 'PX', math.ceil(2000 + 1000 / rate))
     end
     redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)

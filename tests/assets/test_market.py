@@ -1,67 +1,172 @@
-"""Plain values: decimals that are none are refused, and a book equals the simplest thing that could be one."""
-
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.market import Book, Side, from_float, parse_decimal
+from assets.market import (
+    Book,
+    Side,
+    bounded,
+    change_since,
+    from_float,
+    parse_decimal,
+    session_start,
+)
 
-prices = st.integers(1, 60).map(lambda steps: Decimal(steps) / 4)
-quantities = st.sampled_from([Decimal(0), Decimal("0.00"), Decimal(1), Decimal("2.5"), Decimal("0.00000001")])
-sides: st.SearchStrategy[Side] = st.sampled_from(["buy", "sell"])
-levels = st.lists(st.tuples(prices, quantities), max_size=30, unique_by=lambda level: level[0])
-
-
-@given(bids=levels, asks=levels, changes=st.lists(st.tuples(sides, prices, quantities), max_size=60))
-def test_a_book_is_what_its_snapshot_and_changes_say(
-    bids: list[tuple[Decimal, Decimal]],
-    asks: list[tuple[Decimal, Decimal]],
-    changes: list[tuple[Side, Decimal, Decimal]],
-) -> None:
-    book = Book("X")
-    book.replace(bids, asks)
-    naive: dict[Side, dict[Decimal, Decimal]] = {"buy": dict(bids), "sell": dict(asks)}
-    for side, price, quantity in changes:
-        book.set(side, price, quantity)
-        naive[side][price] = quantity
-    whole = book.top(1000)
-    kept = {side: {p: q for p, q in naive[side].items() if q} for side in naive}
-    assert list(whole.bids) == sorted(kept["buy"].items(), reverse=True)
-    assert list(whole.asks) == sorted(kept["sell"].items())
-    for count in (0, 1, 5):
-        assert book.top(count).bids == whole.bids[:count]
-        assert book.top(count).asks == whole.asks[:count]
-
-
-@given(bids=levels, asks=levels)
-def test_a_snapshot_forgets_what_was_there(
-    bids: list[tuple[Decimal, Decimal]], asks: list[tuple[Decimal, Decimal]]
-) -> None:
-    used, fresh = Book("X"), Book("X")
-    used.replace(asks, bids)
-    used.set("buy", Decimal(99), Decimal(1))
-    used.replace(bids, asks)
-    fresh.replace(bids, asks)
-    assert used.top(100) == fresh.top(100)
-
-
-@given(value=st.decimals(-(10**12), 10**12, places=9))
-def test_a_decimal_keeps_its_digits(value: Decimal) -> None:
-    assert str(parse_decimal(str(value))) == str(value)
+D = Decimal
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "NaN", "sNaN", "Infinity", "-Infinity", "1e31", "1e999999", "1e-31", "0x1"]
+    ("text", "value"),
+    [
+        ("43000.01", D("43000.01")),
+        ("0.00000001", D("1E-8")),
+        ("-12.50", D("-12.50")),
+        ("1e-30", D("1E-30")),
+        ("9.99E30", D("9.99E+30")),
+        (" 7 ", D(7)),
+        ("0", D(0)),
+    ],
 )
-def test_a_decimal_that_is_none_is_refused(text: str) -> None:
+def test_a_vendors_text_becomes_the_exact_decimal(text: str, value: Decimal) -> None:
+    assert parse_decimal(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "abc", "N/A", "--", "1,000.5", "0x10", "1.2.3", "$5", "None"),
+        *("NaN", "sNaN", "Infinity", "-inf", "1e31", "1e-31", "1e999999", "1e-999999", "9" * 40),
+    ],
+)
+def test_what_is_no_printable_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         parse_decimal(text)
 
 
-def test_a_binary_double_is_its_shortest_text() -> None:
-    assert str(from_float(190.55)) == "190.55"
-    for value in (float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="expected a finite number"):
-            from_float(value)
+def test_a_null_where_a_price_should_be_is_refused_as_well() -> None:
+    with pytest.raises(ValueError, match="expected"):
+        parse_decimal(None)  # type: ignore[arg-type]
+
+
+def test_a_refusal_quotes_little_of_a_hostile_text() -> None:
+    with pytest.raises(ValueError) as caught:
+        parse_decimal("x" * 10_000)
+
+    assert len(str(caught.value)) < 100
+
+
+@given(st.decimals(allow_nan=True, allow_infinity=True))
+def test_bounded_numbers_have_a_short_plain_notation(value: Decimal) -> None:
+    try:
+        assert bounded(value) is value
+    except ValueError:
+        return
+    assert len(f"{value:f}") < 100
+
+
+@pytest.mark.parametrize(
+    ("binary", "text"), [(0.1, "0.1"), (43000.01, "43000.01"), (1e-9, "1E-9"), (2.0, "2.0")]
+)
+def test_a_binary_double_is_read_by_its_shortest_text(binary: float, text: str) -> None:
+    assert str(from_float(binary)) == text
+
+
+@pytest.mark.parametrize("binary", [float("nan"), float("inf"), 1e300, 1e-300])
+def test_a_double_that_is_no_price_is_refused(binary: float) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        from_float(binary)
+
+
+def test_a_session_starts_at_midnight_utc_wherever_the_clock_is() -> None:
+    india = timezone(timedelta(hours=5, minutes=30))
+
+    assert session_start(datetime(2026, 11, 21, 3, 0, tzinfo=india)) == datetime(2026, 11, 20, tzinfo=UTC)
+    assert session_start(datetime(2026, 11, 20, tzinfo=UTC)) == datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def test_change_is_exact_and_its_percent_has_two_places() -> None:
+    assert change_since(D("150.25"), D("147.75")) == (D("2.50"), D("1.69"))
+    assert change_since(D("0.00000002"), D("0.00000001")) == (D("1E-8"), D("100.00"))
+
+
+@pytest.mark.parametrize("previous_close", [None, D(0), D(-1)])
+def test_without_a_positive_previous_close_there_is_no_change(previous_close: Decimal | None) -> None:
+    assert change_since(D(5), previous_close) == (None, None)
+
+
+def test_a_tiny_loss_is_not_shown_as_minus_zero() -> None:
+    change, percent = change_since(D("99999.99"), D("100000"))
+
+    assert change == D("-0.01")
+    assert str(percent) == "0.00"
+
+
+# --- the order book --------------------------------------------------------------------------------------------------
+
+
+def levels(*pairs: tuple[str, str]) -> tuple[tuple[Decimal, Decimal], ...]:
+    return tuple((D(price), D(quantity)) for price, quantity in pairs)
+
+
+def test_a_book_gives_its_best_levels_first() -> None:
+    book = Book("BTC-USD")
+    book.replace(
+        bids=levels(("99", "1"), ("100", "2"), ("98", "0")),
+        asks=levels(("103", "1"), ("101", "4"), ("102", "0")),
+    )
+
+    top = book.top(1)
+    assert (top.symbol, top.bids, top.asks) == ("BTC-USD", levels(("100", "2")), levels(("101", "4")))
+    assert book.top(10).bids == levels(("100", "2"), ("99", "1"))
+
+
+def test_a_change_sets_an_absolute_quantity_and_zero_removes_the_level() -> None:
+    book = Book("BTC-USD")
+    book.set("buy", D("100"), D("1"))
+    book.set("buy", D("100.0"), D("3"))
+    book.set("buy", D("99"), D("0"))
+    book.set("sell", D("101"), D("1"))
+    book.set("sell", D("101"), D("0"))
+
+    assert book.top(5).bids == levels(("100", "3"))
+    assert book.top(5).asks == ()
+
+
+def test_a_snapshot_forgets_everything_before_it() -> None:
+    book = Book("BTC-USD")
+    book.set("buy", D("100"), D("1"))
+    book.replace(bids=(), asks=levels(("5", "1")))
+
+    assert (book.top(5).bids, book.top(5).asks) == ((), levels(("5", "1")))
+
+
+prices = st.integers(1, 12).map(Decimal)
+quantities = st.integers(0, 3).map(Decimal)
+side = st.sampled_from(["buy", "sell"])
+
+
+@given(
+    st.dictionaries(prices, quantities),
+    st.dictionaries(prices, quantities),
+    st.lists(st.tuples(side, prices, quantities), max_size=60),
+)
+def test_a_book_equals_one_rebuilt_naively(
+    bids: dict[Decimal, Decimal],
+    asks: dict[Decimal, Decimal],
+    steps: list[tuple[Side, Decimal, Decimal]],
+) -> None:
+    book = Book("X")
+    book.replace(bids.items(), asks.items())
+    naive: dict[Side, dict[Decimal, Decimal]] = {"buy": bids, "sell": asks}
+    for which, price, quantity in steps:
+        book.set(which, price, quantity)
+        naive[which][price] = quantity
+
+    for count in (1, 3, 99):
+        top = book.top(count)
+        for which, found in (("buy", top.bids), ("sell", top.asks)):
+            left = sorted(((p, q) for p, q in naive[which].items() if q), reverse=which == "buy")
+            assert list(found) == left[:count]
