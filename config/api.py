@@ -1,6 +1,7 @@
 """The addresses under /api/ and their description."""
 
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.exceptions import NotFound
@@ -49,6 +50,7 @@ portfolio = [
 ]
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="api_docs")),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(), name="api_docs"),
     path("assets/", include(assets)),

@@ -1,7 +1,7 @@
 """REST of access tokens, of prices set by hand, which move dashboards, and of updates asked of the price feed."""
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from assets.api import find_asset, last_quotes, with_last_close
 from assets.market import session_start
 from assets.models import Asset, PriceBar
 from assets.serializers import ExactDecimal, Moment
+from portfolio.models import CLOCK_TOLERANCE
 from realtime.bus import JobState, is_live, read_feeds_sync, read_job, request_update
 from realtime.models import SCOPES, AccessToken
 from realtime.tokens import new_token
@@ -30,8 +31,6 @@ from realtime.tokens import new_token
 log = logging.getLogger("personal_finance.realtime.api")
 
 MANUAL = "manual"
-# A browser's clock may be a little ahead of ours.
-CLOCK_TOLERANCE = timedelta(seconds=5)
 MAX_FORCED_SYMBOLS = 1000
 
 
