@@ -158,7 +158,8 @@ def may_stream(identity: Identity) -> bool:
     """Whether this credential is allowed on the WebSocket at all; reads the database."""
     if identity.token_id is None:
         return True
-    return "stream" in (AccessToken.objects.values_list("scopes", flat=True).get(pk=identity.token_id))
+    scopes = AccessToken.objects.filter(pk=identity.token_id).values_list("scopes", flat=True).first()
+    return "stream" in (scopes or ())  # none: revoked since it was looked up
 
 
 def verdicts(identities: Iterable[Identity]) -> dict[Identity, CloseCode]:

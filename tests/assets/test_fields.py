@@ -1,3 +1,5 @@
+"""The exact column keeps every digit on both databases and refuses what it cannot keep."""
+
 from decimal import Decimal
 from typing import Any
 

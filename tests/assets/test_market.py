@@ -1,3 +1,5 @@
+"""Plain values: decimals that are none are refused, and a book equals the simplest thing that could be one."""
+
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -143,8 +145,8 @@ def test_a_snapshot_forgets_everything_before_it() -> None:
     assert (book.top(5).bids, book.top(5).asks) == ((), levels(("5", "1")))
 
 
-prices = st.integers(1, 12).map(Decimal)
-quantities = st.integers(0, 3).map(Decimal)
+prices = st.integers(1, 12).map(lambda steps: Decimal(steps) / 4)
+quantities = st.sampled_from([D(0), D("0.00"), D(1), D("2.5"), D("0.00000001")])
 side = st.sampled_from(["buy", "sell"])
 
 
@@ -165,7 +167,7 @@ def test_a_book_equals_one_rebuilt_naively(
         book.set(which, price, quantity)
         naive[which][price] = quantity
 
-    for count in (1, 3, 99):
+    for count in (0, 1, 3, 99):
         top = book.top(count)
         for which, found in (("buy", top.bids), ("sell", top.asks)):
             left = sorted(((p, q) for p, q in naive[which].items() if q), reverse=which == "buy")

@@ -1,3 +1,5 @@
+"""Limits: message buckets on a clock of their own, connections as leases in a real Redis."""
+
 import asyncio
 import time
 from collections.abc import AsyncIterator

@@ -1,3 +1,5 @@
+"""What waits for one connection: the last value always arrives, events keep their order, nothing grows."""
+
 import itertools
 import json
 from typing import Any

@@ -1,3 +1,5 @@
+"""The protocol reads any text as a request or an error, and writes prices to the last digit."""
+
 import contextlib
 import itertools
 import json
