@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -112,6 +112,15 @@ def claim_socket(state_dir: Path) -> Path:
     return path
 
 
+def release_socket(state_dir: Path) -> None:
+    """Removes what `claim_socket` made, once the server is gone."""
+    path = socket_path(state_dir)
+    path.unlink(missing_ok=True)
+    if path.parent != state_dir.resolve():
+        with suppress(OSError):  # not empty, or gone already
+            path.parent.rmdir()
+
+
 def command(server: RedisServer, path: Path) -> list[str]:
     """Returns the command line: no TCP port, nothing written to disk, refusing writes rather than forgetting."""
     options = {
@@ -152,7 +161,7 @@ def running(state_dir: Path) -> Iterator[str]:
     finally:
         child.kill()  # it holds nothing that should be saved
         child.wait()
-        path.unlink(missing_ok=True)
+        release_socket(state_dir)
 
 
 def _wait_until_ready(child: subprocess.Popen[bytes], path: Path) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,9 @@ def empty_redis(redis_url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def live_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., LiveSystem]]:
+def live_system(
+    tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[Path], dict[str, str]]
+) -> Iterator[Callable[..., LiveSystem]]:
     """Starts whole systems through `manage.py rundemo`, each with a state directory of its own.
 
     `live_system(env={...}, args=[...])` returns a running one; asked again with the same words in the same
@@ -57,46 +59,76 @@ def live_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
             env: dict[str, str] | None = None, args: list[str] | None = None, fresh: bool = False
         ) -> LiveSystem:
             key = (tuple(sorted((env or {}).items())), tuple(args or ()))
-            if fresh or key not in running or not running[key].is_running:
-                state_dir = tmp_path_factory.mktemp("live")
-                system = LiveSystem(state_dir, {**_database(stack, state_dir), **(env or {})}, args or [])
-                stack.callback(system.stop)
-                system.wait_until_ready()
-                if fresh:
-                    return system
+            if not fresh and key in running and running[key].is_running:
+                return running[key]
+            state_dir = tmp_path_factory.mktemp("live")
+            system = LiveSystem(state_dir, {**new_database(state_dir), **(env or {})}, args or [])
+            stack.callback(system.stop)
+            system.wait_until_ready()
+            if not fresh:
                 running[key] = system
-            return running[key]
+            return system
 
         yield start
 
 
-def _database(stack: ExitStack, state_dir: Path) -> dict[str, str]:
-    """Prepares a new system's database: on PostgreSQL one of its own, on SQLite a copy of a seeded one."""
-    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-        shutil.copy(_seeded_database(), state_dir / "db.sqlite3")
-        return {}
+@pytest.fixture(scope="session")
+def new_database() -> Iterator[Callable[[Path], dict[str, str]]]:
+    """Gives each new system a seeded database: a file in its directory, or one of the server's.
+
+    Every system would seed itself in seconds; here it is done once a process and copied.
+    """
+    with ExitStack() as stack:
+        if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+            yield partial(_copy_file, cache(_seeded_file))
+        else:
+            yield partial(_copy_database, cache(partial(_seeded_database, stack)), stack)
+
+
+def _seed(**environment: str) -> None:
+    purpose = {"DJANGO_SETTINGS_MODULE": "config.settings.demo"}
+    inherited = {key: value for key, value in os.environ.items() if key != "REDIS_URL"}
+    command = [sys.executable, ROOT / "manage.py", "seed_demo"]
+    subprocess.run(command, env=inherited | purpose | environment, check=True, timeout=120)
+
+
+def _seeded_file() -> Path:
+    state_dir = settings.STATE_DIR / "seeded"
+    _seed(STATE_DIR=str(state_dir), DATABASE_URL="")
+    return state_dir / "db.sqlite3"
+
+
+def _copy_file(seeded: Callable[[], Path], state_dir: Path) -> dict[str, str]:
+    shutil.copy(seeded(), state_dir / "db.sqlite3")
+    return {}
+
+
+def _seeded_database(stack: ExitStack) -> str:
+    name = _create_database(stack, "template0")
+    _seed(STATE_DIR=str(settings.STATE_DIR / "seeded"), DATABASE_URL=_database_url(name))
+    return name
+
+
+def _copy_database(seeded: Callable[[], str], stack: ExitStack, state_dir: Path) -> dict[str, str]:
+    return {"DATABASE_URL": _database_url(_create_database(stack, seeded()))}
+
+
+def _create_database(stack: ExitStack, template: str) -> str:
+    name = f"livefolio_live_{os.urandom(4).hex()}"
+    _administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+    stack.callback(_administer, f"DROP DATABASE {name} WITH (FORCE)")
+    return name
+
+
+def _database_url(name: str) -> str:
+    return f"{os.environ['DATABASE_URL'].rsplit('/', 1)[0]}/{name}"
+
+
+def _administer(statement: str) -> None:
     import psycopg
 
-    server = os.environ["DATABASE_URL"].rsplit("/", 1)[0]
-    name = f"livefolio_live_{os.urandom(4).hex()}"
-
-    def administer(statement: str) -> None:
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
-
-    administer(f"CREATE DATABASE {name}")
-    stack.callback(administer, f"DROP DATABASE {name} WITH (FORCE)")
-    return {"DATABASE_URL": f"{server}/{name}"}
-
-
-@cache
-def _seeded_database() -> Path:
-    """Seeds once a process what every system would seed for itself in seconds."""
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings.demo"}
-    environment["STATE_DIR"] = str(settings.STATE_DIR / "seeded")
-    environment.pop("DATABASE_URL", None)
-    subprocess.run([sys.executable, ROOT / "manage.py", "seed_demo"], env=environment, check=True, timeout=60)
-    return settings.STATE_DIR / "seeded" / "db.sqlite3"
+    with psycopg.connect(_database_url("postgres"), autocommit=True) as connection:
+        connection.execute(statement)  # type: ignore[call-overload]
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ def test_a_directory_too_deep_for_a_socket_gets_a_short_private_one(tmp_path: Pa
     with embedded_redis.running(deep) as url, redis.Redis.from_url(url) as client:
         assert client.ping()
         assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert not path.parent.exists()
 
 
 def test_a_short_directory_that_others_can_enter_is_refused(tmp_path: Path) -> None:

@@ -116,6 +116,8 @@ class Demo:
             self._plan.listener.close()
             say("stopping")
             await supervisor.stop()
+            if self._plan.redis is not None:
+                embedded_redis.release_socket(self._state_dir)
             self._pids_file.unlink(missing_ok=True)
 
     async def _start(self, supervisor: Supervisor) -> None:
