@@ -94,7 +94,7 @@ def stop(*_: object) -> NoReturn:
 
 def run(size: Size) -> str:
     """Measures everything and returns the results as Markdown."""
-    begun = datetime.now(UTC)
+    begun, others = datetime.now(UTC), machine.Others()
     cores = machine.split_cores()
     cores.keep_web_free()
     with ExitStack() as stack:
@@ -105,15 +105,17 @@ def run(size: Size) -> str:
         say("making the database and the sessions")
         servers.seed(size.sockets)
         rows, plain = Bench(size, client, servers).measure_all()
-    return "\n".join([*heading(begun, size, cores), "", report.table(rows, plain)])
+    lines = machine.description(cores, others.cores_used())
+    return "\n".join(
+        [heading(begun, size), "", *(f"* {line}" for line in lines), "", report.table(rows, plain)]
+    )
 
 
-def heading(begun: datetime, size: Size, cores: machine.Cores) -> list[str]:
-    first = (
+def heading(begun: datetime, size: Size) -> str:
+    return (
         f"{begun:%Y-%m-%d %H:%M} UTC, commit {machine.revision(ROOT) or 'unknown'}: {size.sockets} sockets, "
         f"{size.symbols} symbols each, flushes every {FLUSH_INTERVAL_MS} ms, {size.seconds:g} s a row, one web process."
     )
-    return [first, "", *(f"* {line}" for line in machine.description(cores))]
 
 
 def say(text: str) -> None:

@@ -6,7 +6,9 @@ Reads /proc and pins with sched_setaffinity, so that it works on Linux; elsewher
 import os
 import platform
 import re
+import resource
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -72,7 +74,36 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def description(cores: Cores) -> list[str]:
+class Others:
+    """How much of the machine went to programs that are not ours, from here until `cores_used`."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._busy, self._own = _busy_seconds(), _own_seconds()
+
+    def cores_used(self) -> float:
+        """Asked when all our children have ended and been waited for."""
+        elapsed = time.monotonic() - self._begun
+        others = _busy_seconds() - self._busy - (_own_seconds() - self._own)
+        return max(0.0, others / elapsed)
+
+
+def _busy_seconds() -> float:
+    """All CPU time of the machine but idling and waiting for disks; other guests of its host count too."""
+    user, nice, system, _, _, irq, softirq, steal = _cpu_ticks()
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_ticks() -> list[int]:
+    return [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+
+
+def _own_seconds() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def description(cores: Cores, others: float) -> list[str]:
     """Returns lines that say what this ran on."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     pinned = "the web process alone on one core" if cores.are_apart else "nothing pinned: only one core"
@@ -80,6 +111,7 @@ def description(cores: Cores) -> list[str]:
         f"{os.cpu_count()} cores, {_processor()}; {pinned}",
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}, Redis {_redis()}",
         packages,
+        f"other programs used {others:.1f} cores meanwhile",
     ]
 
 
