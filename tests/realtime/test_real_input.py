@@ -6,12 +6,9 @@ where the setting COINBASE_RECORDING names it; a made-up one of the same shapes 
 
 import json
 import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,12 +16,11 @@ from typing import Any
 import pytest
 
 from tests.contract.client import Http, Socket
-from tests.live import ROOT, LiveSystem
+from tests.live import LiveSystem
 from tests.vendors.frames import Frames, last_prices, made_up, read_frames, rebuilt_books, write_frames
+from tests.vendors.process import exchange, free_port
 
 RECORDING = os.environ.get("COINBASE_RECORDING", "")
-# The recorded session lasts 30 s; at this speed 20 flushes a second show nearly every price.
-SPEED = 3
 
 
 @pytest.fixture(params=["made up", "recorded"])
@@ -34,26 +30,6 @@ def session(request: pytest.FixtureRequest) -> Frames:
     if not RECORDING:
         pytest.skip("left out: COINBASE_RECORDING names no recording")
     return read_frames(Path(RECORDING))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def exchange(port: int, recording: Path) -> Iterator[None]:
-    command = [sys.executable, "-m", "tests.vendors", "coinbase", "--port", str(port), "--speed", str(SPEED)]
-    command += ["--recording", str(recording)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == f"ready port={port}\n"
-            yield
-        finally:
-            process.terminate()
 
 
 def is_in_order(seen: list[Any], whole: list[Any]) -> bool:
@@ -67,6 +43,9 @@ def test_a_client_sees_the_prices_of_a_session_in_order_to_the_last(
 ) -> None:
     port = free_port()
     expected = {product: Decimal(price) for product, price in last_prices(session).items()}
+    # The same price may have been there before: the last one is the one of the last ticker's time.
+    tickers = [message for _, frame in session if (message := json.loads(frame))["type"] == "ticker"]
+    ends = {ticker["product_id"]: (Decimal(ticker["price"]), ticker["time"]) for ticker in tickers}
     system = live_system(
         env={"COINBASE_WEBSOCKET_URL": f"ws://127.0.0.1:{port}", "COINBASE_PRODUCTS": ",".join(expected)},
         args=["--source", "coinbase"],
@@ -79,14 +58,13 @@ def test_a_client_sees_the_prices_of_a_session_in_order_to_the_last(
         ) as client:
             client.subscribe(*expected, mode="full")
 
-            def last_seen() -> dict[str, Decimal]:
-                return {
-                    data["symbol"]: data["price"] for data in client.updates() if data["price"] is not None
-                }
+            def has_all() -> bool:
+                seen = {data["symbol"]: (data["price"], data["as_of"]) for data in client.updates()}
+                return seen == ends
 
             with exchange(port, write_frames(tmp_path / "session.tsv", session)):
                 # Its length, and as much again for the back-off of a vendor that was not there.
-                read_until(client, lambda: last_seen() == expected, 60, f"the last prices {expected}")
+                read_until(client, has_all, 60, f"the last prices {ends}")
                 check_order(client, session)
                 check_depth(client, session)
                 check_quotes(http, expected)

@@ -68,7 +68,14 @@ async def _serve(exchange: CoinbaseExchange) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with exchange:
         print(f"ready port={exchange.port}", flush=True)
+        end = asyncio.create_task(_say_the_end(exchange))
         await stop.wait()
+        end.cancel()
+
+
+async def _say_the_end(exchange: CoinbaseExchange) -> None:
+    await exchange.finished.wait()
+    print("finished", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""The loopback exchange as a process of its own, the way a system that is under test meets a vendor."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# The recorded session lasts 30 s; at this speed 20 flushes a second show nearly every price.
+SPEED = 3
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def exchange(port: int, recording: Path) -> Iterator[Callable[[], None]]:
+    """Runs it until the block ends; what it yields waits for the session's last frame."""
+    command = [sys.executable, "-m", "tests.vendors", "coinbase", "--port", str(port), "--speed", str(SPEED)]
+    command += ["--recording", str(recording)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"ready port={port}\n"
+            yield lambda: _wait_for_the_end(process)
+        finally:
+            process.terminate()
+
+
+def _wait_for_the_end(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == "finished\n"
