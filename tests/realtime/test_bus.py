@@ -1,0 +1,476 @@
+"""The bus over a real Redis: who leads a source, what a former leader may still do, and what is wanted by whom."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from assets.snapshots import LAST_KEY, connection, read_quotes
+from realtime.bus import (
+    LEASE_SECONDS,
+    MANUAL,
+    PROCESS_SECONDS,
+    PROCESSES_KEY,
+    Batch,
+    FeedBus,
+    Fenced,
+    StateLost,
+    WebBus,
+    decode_batch,
+    decode_status,
+    is_live,
+    new_layer,
+    new_redis,
+    publish_manual_price,
+    read_feeds,
+    read_feeds_sync,
+    read_job,
+    request_update,
+    wanted_key,
+)
+from realtime.protocol import Mode, QuoteRecord, decode_quote, encode_quote
+from tests.realtime.builders import make_record, make_status
+
+pytestmark = pytest.mark.asyncio
+
+MakeFeed = Callable[..., FeedBus]
+MakeWeb = Callable[[str], WebBus]
+
+
+@pytest_asyncio.fixture
+async def feed() -> AsyncIterator[MakeFeed]:
+    """Makes the bus of one source in one feed process, named by its owner."""
+    client, layer = new_redis(), new_layer()
+
+    def make(owner: str = "first", source: str = "simulator") -> FeedBus:
+        return FeedBus(source, owner, client, layer)
+
+    yield make
+    await layer.flush()
+    await client.aclose()
+
+
+@pytest_asyncio.fixture
+async def web() -> AsyncIterator[MakeWeb]:
+    """Makes the bus of a web process."""
+    made: list[WebBus] = []
+
+    def make(process: str) -> WebBus:
+        made.append(WebBus(process))
+        return made[-1]
+
+    yield make
+    for bus in made:
+        await bus.close()
+
+
+def lapse_lease(bus: FeedBus) -> None:
+    """What Redis does when a leader has been silent for LEASE_SECONDS."""
+    assert 0 < connection().pttl(f"lf:lease:{bus.source}") <= LEASE_SECONDS * 1000
+    connection().delete(f"lf:lease:{bus.source}")
+
+
+def lapse_process(process: str) -> None:
+    """What time does to a web process that died."""
+    connection().zadd(PROCESSES_KEY, {process: time.time() - 0.001})
+
+
+def of(records: Mapping[str, QuoteRecord]) -> Callable[[str], QuoteRecord | None]:
+    return records.get
+
+
+async def next_batch(bus: WebBus) -> Batch:
+    async with asyncio.timeout(5):
+        while True:
+            message = await bus.receive()
+            if message["type"] == "feed.batch":
+                return decode_batch(message)
+
+
+# --- who leads -------------------------------------------------------------------------------------------------------
+
+
+async def test_one_process_leads_a_source_and_others_stand_by(feed: MakeFeed) -> None:
+    first, second, other = feed("first"), feed("second"), feed("second", source="coinbase")
+
+    assert await first.acquire()
+    assert not await second.acquire()
+    assert await other.acquire()
+    assert second.epoch == 0
+
+
+async def test_a_release_lets_the_next_one_lead_at_once_under_a_later_epoch(feed: MakeFeed) -> None:
+    first, second = feed("first"), feed("second")
+    await first.acquire()
+    await second.release()
+    assert not await second.acquire()
+
+    await first.release()
+
+    assert await second.acquire()
+    assert second.epoch > first.epoch
+
+
+async def test_a_leader_that_renews_keeps_its_lead_and_its_epoch(feed: MakeFeed) -> None:
+    leader = feed()
+    await leader.acquire()
+    epoch = leader.epoch
+    connection().pexpire("lf:lease:simulator", 50)
+
+    await leader.renew()
+
+    assert connection().pttl("lf:lease:simulator") > 1000
+    assert leader.epoch == epoch
+
+
+async def test_a_new_epoch_begins_its_numbers_anew(feed: MakeFeed, web: MakeWeb) -> None:
+    leader = feed()
+    await leader.acquire()
+    await web("w").want(["quote AAPL"])
+    await leader.publish({"AAPL": make_record(epoch=leader.epoch)}, of({}))
+    epoch = leader.epoch
+    assert leader.number == 1
+
+    await leader.new_epoch()
+
+    assert (leader.epoch, leader.number) == (epoch + 1, 0)
+
+
+async def test_a_former_leader_can_neither_publish_nor_renew(feed: MakeFeed) -> None:
+    zombie, leader = feed("first"), feed("second")
+    await zombie.acquire()
+    lapse_lease(zombie)
+    await leader.acquire()
+    await leader.publish({"AAPL": make_record(seq=9, epoch=leader.epoch)}, of({}))
+
+    with pytest.raises(Fenced):
+        await zombie.publish({"AAPL": make_record(seq=3, epoch=zombie.epoch)}, of({}))
+    with pytest.raises(Fenced):
+        await zombie.renew()
+    with pytest.raises(Fenced):
+        await zombie.new_epoch()
+    await zombie.release()
+
+    assert read_quotes(["AAPL"])["AAPL"]["seq"] == 9
+    await leader.renew()
+    assert not await feed("third").acquire()
+
+
+async def test_a_lapsed_lease_that_nobody_took_is_still_the_leaders(feed: MakeFeed) -> None:
+    leader = feed()
+    await leader.acquire()
+    lapse_lease(leader)
+
+    await leader.publish({"AAPL": make_record(epoch=leader.epoch)}, of({}))
+    await leader.renew()
+
+    assert not await feed("second").acquire()
+
+
+async def test_a_redis_that_forgot_says_so_and_never_hands_out_an_old_epoch(feed: MakeFeed) -> None:
+    leader, standby = feed("first"), feed("second")
+    await leader.acquire()
+    for _ in range(5):
+        await leader.new_epoch()
+    before = leader.epoch
+    connection().flushdb()
+
+    with pytest.raises(StateLost):
+        await leader.publish({"AAPL": make_record(epoch=leader.epoch)}, of({}))
+    with pytest.raises(StateLost):
+        await leader.renew()
+    assert read_quotes(["AAPL"]) == {}
+
+    await leader.new_epoch()
+    assert leader.epoch > before
+    again = leader.epoch
+    connection().flushdb()
+    assert await standby.acquire()
+    # The standby never knew an epoch; the clock keeps it from going back far, and the next change forward.
+    assert standby.epoch >= int(time.time())
+    assert again >= int(time.time()) - 60
+
+
+# --- publishing ------------------------------------------------------------------------------------------------------
+
+
+async def test_last_values_of_all_symbols_are_stored_and_only_wanted_ones_sent(
+    feed: MakeFeed, web: MakeWeb
+) -> None:
+    leader, listener = feed(), web("w")
+    await leader.acquire()
+    await listener.listen()
+    await listener.want(["quote AAPL"])
+    records = {
+        symbol: make_record(symbol, epoch=leader.epoch, price=Decimal("43000.0100"))
+        for symbol in ("AAPL", "MSFT")
+    }
+
+    assert await leader.publish(records, of(records)) == 1
+
+    batch = await next_batch(listener)
+    assert (batch.source, batch.epoch, batch.number) == ("simulator", leader.epoch, 1)
+    assert [(update.symbol, update.seq) for update in batch.updates] == [("AAPL", 1)]
+    assert batch.updates[0].payloads == {"quote": encode_quote(records["AAPL"], Mode.QUOTE)}
+    stored = await listener.read_records(["AAPL", "MSFT", "NONE"])
+    assert {symbol: decode_quote(text) for symbol, text in stored.items()} == records
+    assert read_quotes(["MSFT"])["MSFT"]["price"] == Decimal("43000.0100")
+    assert await listener.read_records([]) == {}
+
+
+async def test_what_nobody_wants_is_no_message(feed: MakeFeed, web: MakeWeb) -> None:
+    leader = feed()
+    await leader.acquire()
+
+    assert await leader.publish({"AAPL": make_record(epoch=leader.epoch)}, of({})) == 0
+    assert leader.number == 0
+
+
+async def test_each_update_is_encoded_once_for_each_mode_that_anyone_wants(
+    feed: MakeFeed, web: MakeWeb
+) -> None:
+    leader, first, second = feed(), web("a"), web("b")
+    await leader.acquire()
+    await first.listen()
+    await first.want(["quote AAPL", "ltpc MSFT"])
+    await second.want(["full AAPL", "ltpc AAPL", "quote BTC-USD"])
+    records = {symbol: make_record(symbol, epoch=leader.epoch) for symbol in ("AAPL", "MSFT", "BTC-USD", "X")}
+
+    await leader.publish(records, of(records))
+
+    updates = {update.symbol: set(update.payloads) for update in (await next_batch(first)).updates}
+    assert updates == {"AAPL": {"quote", "full", "ltpc"}, "MSFT": {"ltpc"}, "BTC-USD": {"quote"}}
+
+
+async def test_a_newly_wanted_symbol_is_sent_again_without_having_changed(
+    feed: MakeFeed, web: MakeWeb
+) -> None:
+    leader, listener = feed(), web("w")
+    await leader.acquire()
+    await listener.listen()
+    records = {symbol: make_record(symbol, epoch=leader.epoch) for symbol in ("AAPL", "MSFT")}
+    await leader.publish(records, of(records))
+
+    await listener.want(["quote AAPL", "quote UNKNOWN"])
+    assert await leader.publish({}, of(records)) == 1
+    assert [update.symbol for update in (await next_batch(listener)).updates] == ["AAPL"]
+
+    assert await leader.publish({}, of(records)) == 0
+    await listener.want(["full AAPL"])
+    assert await leader.publish({"MSFT": records["MSFT"]}, of(records)) == 1
+    assert set((await next_batch(listener)).updates[0].payloads) == {"quote", "full"}
+
+
+async def test_wants_of_a_process_that_died_lapse(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, living, dead = feed(), web("living"), web("dead")
+    await leader.acquire()
+    await living.want(["quote AAPL"])
+    await dead.want(["quote MSFT", "full AAPL"])
+    assert 0 < connection().ttl(wanted_key("dead")) <= PROCESS_SECONDS
+    await leader.publish({}, of({}))
+    assert leader.wanted == {"AAPL": {"quote", "full"}, "MSFT": {"quote"}}
+
+    lapse_process("dead")
+    leader.forget_wanted()
+    await leader.publish({}, of({}))
+
+    assert leader.wanted == {"AAPL": {"quote"}}
+
+
+async def test_what_is_not_wanted_any_more_is_not_sent(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, listener = feed(), web("w")
+    await leader.acquire()
+    await listener.want(["quote AAPL", "quote MSFT"])
+    records = {symbol: make_record(symbol, epoch=leader.epoch) for symbol in ("AAPL", "MSFT")}
+    assert await leader.publish(records, of(records)) == 2
+
+    await listener.want([], ["quote MSFT"])
+    assert await leader.publish(records, of(records)) == 1
+    await listener.leave()
+    assert await leader.publish(records, of(records)) == 0
+
+
+async def test_a_renewal_writes_again_what_redis_forgot(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, listener = feed(), web("w")
+    await listener.want(["quote AAPL"])
+    assert not (await listener.renew(["quote AAPL"], {})).is_new
+    connection().flushdb()
+
+    renewal = await listener.renew(["quote AAPL"], {"total_connections": 1})
+
+    assert renewal.is_new
+    await leader.acquire()
+    await leader.publish({}, of({}))
+    assert leader.wanted == {"AAPL": {"quote"}}
+
+
+async def test_a_renewal_replaces_wants_that_differ(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, listener = feed(), web("w")
+    await listener.want(["quote AAPL", "quote MSFT"])
+
+    await listener.renew(["quote MSFT"], {})
+
+    await leader.acquire()
+    await leader.publish({}, of({}))
+    assert leader.wanted == {"MSFT": {"quote"}}
+
+
+async def test_nothing_of_a_process_stays_when_it_leaves(web: MakeWeb) -> None:
+    bus = web("w")
+    await bus.want(["quote AAPL"])
+    await bus.renew(["quote AAPL"], {"total_connections": 0})
+
+    await bus.leave()
+
+    assert connection().keys("*") == [b"lf:wanted:version"]
+
+
+# --- heartbeats ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_heartbeat_reaches_who_listens_and_who_asks(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, listener = feed("me"), web("w")
+    await leader.acquire()
+    await listener.listen()
+
+    await leader.heartbeat(make_status(epoch=0, number=99, state="recovering", reason="reconnected"))
+
+    async with asyncio.timeout(5):
+        status = decode_status(await listener.receive())
+    assert (status.epoch, status.number, status.owner) == (leader.epoch, 0, "me")
+    assert (status.state, status.reason) == ("recovering", "reconnected")
+    client = new_redis()
+    assert await read_feeds(client) == read_feeds_sync() == {"simulator": status}
+    await client.aclose()
+
+
+async def test_a_source_is_live_if_it_said_so_within_three_seconds() -> None:
+    moment = datetime.now(UTC)
+
+    def status(age: float, state: str = "live") -> Any:
+        return make_status(state=state, at=(moment - timedelta(seconds=age)).isoformat())
+
+    assert is_live(status(2.9), moment)
+    assert not is_live(status(3.1), moment)
+    assert not is_live(status(0, "recovering"), moment)
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_reaches_each_sources_leader_once_and_its_result_can_be_read(feed: MakeFeed) -> None:
+    simulator = feed()
+    asked = {"simulator": ["AAPL", "MSFT"], "coinbase": ["BTC-USD"], "": ["FUND"]}
+    job_id = request_update(asked, user_id=7)
+
+    job = await simulator.next_job()
+    assert job is not None and (job.id, job.symbols) == (job_id, ["AAPL", "MSFT"])
+    assert await simulator.next_job() is None
+    assert await feed(source="coinbase").next_job() is not None
+    await simulator.finish_job(job, ["AAPL"], {"MSFT": "no answer"})
+
+    found = read_job(job_id)
+    assert found is not None
+    assert (found.user_id, found.symbols) == (7, asked)
+    assert found.results.keys() == {"simulator"}
+    result = found.results["simulator"]
+    assert (result["updated"], result["failed"]) == (["AAPL"], {"MSFT": "no answer"})
+    assert found.requested_at <= result["finished_at"]
+
+
+async def test_jobs_keep_their_order(feed: MakeFeed) -> None:
+    leader = feed()
+    ids = [request_update({"simulator": [symbol]}, user_id=1) for symbol in ("A", "B", "C")]
+
+    taken = [await leader.next_job() for _ in ids]
+
+    assert [job.id for job in taken if job] == ids
+
+
+async def test_a_job_for_a_source_that_nobody_leads_is_forgotten() -> None:
+    job_id = request_update({"nobody": ["AAPL"]}, user_id=1)
+
+    assert 0 < connection().ttl("lf:jobs:nobody") <= 60
+    assert 0 < connection().ttl(f"lf:job:{job_id}") <= 3600
+    assert read_job("unknown") is None
+
+
+# --- prices by hand --------------------------------------------------------------------------------------------------
+
+
+async def publish_by_hand(price: str, previous_close: str | None = None) -> QuoteRecord:
+    close = None if previous_close is None else Decimal(previous_close)
+    return await asyncio.to_thread(
+        publish_manual_price, "FUND", Decimal(price), datetime(2026, 11, 20, tzinfo=UTC), "EUR", close
+    )
+
+
+async def test_a_price_by_hand_is_the_last_value_and_travels_like_a_tick(web: MakeWeb) -> None:
+    listener = web("w")
+    await listener.listen()
+
+    first = await publish_by_hand("99.5", "100")
+    second = await publish_by_hand("101")
+
+    batches = [await next_batch(listener), await next_batch(listener)]
+    assert [(batch.source, batch.number) for batch in batches] == [(MANUAL, 1), (MANUAL, 2)]
+    assert batches[0].epoch == batches[1].epoch
+    assert set(batches[0].updates[0].payloads) == {"ltpc", "quote"}
+    assert (first.change, first.change_percent) == (Decimal("-0.5"), Decimal("-0.50"))
+    assert (second.change, second.seq) == (None, 2)
+    text: Any = connection().hget(LAST_KEY, "FUND")
+    assert decode_quote(text) == second
+    assert second.as_of == "2026-11-20T00:00:00.000000Z"
+    assert (await listener.renew([], {})).manual_number == 2
+
+
+async def test_prices_by_hand_begin_a_later_epoch_when_redis_forgot() -> None:
+    first = await publish_by_hand("1")
+    connection().flushdb()
+    connection().hset("lf:manual", "epoch", first.epoch + 1)
+
+    second = await publish_by_hand("2")
+
+    assert (second.epoch, second.seq) == (first.epoch + 1, 1)
+
+
+# --- the layer -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_process_that_listens_anew_hears_once(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, listener = feed(), web("w")
+    await leader.acquire()
+    await listener.listen()
+    await listener.listen()
+    await listener.want(["quote AAPL"])
+
+    for seq in (1, 2):
+        await leader.publish({"AAPL": make_record(seq=seq, epoch=leader.epoch)}, of({}))
+
+    assert [(await next_batch(listener)).number for _ in range(2)] == [1, 2]
+    await listener.deafen()
+    await listener.deafen()
+
+
+async def test_batches_survive_the_layer_unchanged(web: MakeWeb, feed: MakeFeed) -> None:
+    leader, listener = feed(), web("w")
+    await leader.acquire()
+    await listener.listen()
+    symbols = ["A.B", "X:Y|Z", "^GSPC", "BTC/USD", "EURUSD=X"]
+    await listener.want([f"full {symbol}" for symbol in symbols])
+    records = {symbol: make_record(symbol, epoch=leader.epoch) for symbol in symbols}
+    records["^GSPC"] = msgspec.structs.replace(
+        records["^GSPC"], bids=((Decimal("1E-8"), Decimal("2.50")),), asks=()
+    )
+
+    await leader.publish(records, of(records))
+
+    batch = await next_batch(listener)
+    found = {update.symbol: decode_quote(update.payloads["full"]) for update in batch.updates}
+    assert found == records
