@@ -92,7 +92,8 @@ class Socket:
         try:
             opening = connect(
                 address, origin=origin, additional_headers=headers, compression=None, proxy=None,  # type: ignore[arg-type]
-                max_size=None, open_timeout=PATIENCE, close_timeout=2, ping_interval=None, sock=sock, max_queue=max_queue,
+                max_size=None, max_queue=max_queue, open_timeout=PATIENCE, close_timeout=2,
+                ping_interval=None, sock=sock,
             )  # fmt: skip
             return cls(at_close.enter_context(opening), at_close)
         except InvalidStatus as error:
@@ -165,9 +166,13 @@ class Socket:
                 self.receive(deadline - time.monotonic())
             except TimeoutError:
                 last = [frame["type"] for frame in self.seen[-8:]]
-                raise AssertionError(f"expected {type or 'a frame'} within {within:g} s, last were {last}") from None
+                raise AssertionError(
+                    f"expected {type or 'a frame'} within {within:g} s, last were {last}"
+                ) from None
 
-    def update(self, symbol: str, where: Callable[[Frame], object] = lambda data: True, within: float = PATIENCE) -> Frame:
+    def update(
+        self, symbol: str, where: Callable[[Frame], object] = lambda data: True, within: float = PATIENCE
+    ) -> Frame:
         """Returns the data of the next update of a symbol, single or in a batch."""
 
         def wanted(frame: Frame) -> list[Frame]:
@@ -204,7 +209,9 @@ class Socket:
     def __enter__(self) -> "Socket":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -242,7 +249,12 @@ class Http:
         self._headers = dict(headers or {})
 
     def request(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, within: float = PATIENCE
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        within: float = PATIENCE,
     ) -> Response:
         """Sends JSON (or bytes as they are) and returns whatever status comes back."""
         given = {**self._own_headers(method), **self._headers, **(headers or {})}
@@ -288,14 +300,18 @@ class Http:
         return self.request("DELETE", path, **options)
 
     def post_form(self, path: str, form: Mapping[str, str]) -> Response:
-        body = urllib.parse.urlencode({"csrfmiddlewaretoken": self.cookies.get("csrftoken", ""), **form}).encode()
+        body = urllib.parse.urlencode(
+            {"csrfmiddlewaretoken": self.cookies.get("csrftoken", ""), **form}
+        ).encode()
         return self.request("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded"})
 
     def login(self, username: str, password: str) -> "Http":
         page = "/accounts/login/"
         assert self.get(page).status == 200
         answer = self.post_form(page, {"username": username, "password": password, "next": "/healthz"})
-        assert answer.status == 302 and "sessionid" in self.cookies, f"{username} was not logged in: {answer.status}"
+        assert answer.status == 302 and "sessionid" in self.cookies, (
+            f"{username} was not logged in: {answer.status}"
+        )
         return self
 
 

@@ -13,7 +13,6 @@ import pytest
 import redis
 
 from config import embedded_redis
-from tests.conftest import _database
 from tests.contract.client import Http, Response, Socket
 from tests.live import OURS, ROOT, LiveSystem, wait_until
 
@@ -58,11 +57,11 @@ class System:
         answer: dict[str, object] = made.json
         return answer
 
-    def add_user(self, username: str, **fields: object) -> None:
-        """Adds somebody in a process of its own, as an operator does."""
+    def add_users(self, *usernames: str, **fields: object) -> None:
+        """Adds people in a process of its own, as an operator does."""
         self.run_python(
             "from django.contrib.auth.models import User\n"
-            f"User.objects.create_user({username!r}, password={PASSWORD!r}, **{fields!r})"
+            f"for name in {usernames!r}: User.objects.create_user(name, password={PASSWORD!r}, **{fields!r})"
         )
 
     # --- connections -------------------------------------------------------------------------------------------------
@@ -97,7 +96,9 @@ class System:
         return total
 
     def redis(self) -> "redis.Redis":
-        return redis.Redis.from_url(embedded_redis.url(self.live.state_dir), socket_timeout=5, decode_responses=True)
+        return redis.Redis.from_url(
+            embedded_redis.url(self.live.state_dir), socket_timeout=5, decode_responses=True
+        )
 
     def worker_pids(self) -> list[int]:
         """The web processes; with one worker the web server itself."""
@@ -127,14 +128,14 @@ def _headers(given: Mapping[str, object]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def start_system() -> Iterator[Callable[..., System]]:
+def start_system(new_database: Callable[[Path], dict[str, str]]) -> Iterator[Callable[..., System]]:
     """Starts systems that live as long as the session."""
     with ExitStack() as stack:
 
         def start(*args: str, **env: str) -> System:
             # Not pytest's own folder, which may be too deep for a Unix socket.
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lf-", dir="/tmp"))
-            given = {**_database(stack, Path(folder)), **env}
+            given = {**new_database(Path(folder)), **env}
             live = LiveSystem(Path(folder), given, list(args))
             stack.callback(live.stop)
             live.wait_until_ready()
@@ -149,7 +150,7 @@ def start_system() -> Iterator[Callable[..., System]]:
 def shared_system(start_system: Callable[..., System]) -> System:
     """The product with its own limits, a livelier market, and little patience for missing prices."""
     system = start_system(SIMULATOR_RATE="5", REALTIME_NO_DATA_TIMEOUT="1")
-    system.add_user("olga")
+    system.add_users("olga")
     return system
 
 

@@ -158,7 +158,18 @@ def test_numbers_as_strings_keep_every_digit(system: System) -> None:
     socket = system.connect(options="numbers=string")
     socket.subscribe("AAPL", mode="full")
     data = socket.update("AAPL", where=lambda data: data["bids"])
-    decimals = ("price", "change", "change_percent", "volume", "high", "low", "previous_close", "open", "bid", "ask")
+    decimals = (
+        "price",
+        "change",
+        "change_percent",
+        "volume",
+        "high",
+        "low",
+        "previous_close",
+        "open",
+        "bid",
+        "ask",
+    )
     for name in decimals:
         assert isinstance(data[name], str), name
         assert "E" not in str(Decimal(data[name]).normalize()) or "e" not in data[name].lower()

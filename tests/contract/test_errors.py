@@ -145,7 +145,8 @@ def test_a_type_that_clients_do_not_send_is_unknown_type(socket: Socket, type: s
 
 @pytest.mark.parametrize(
     "symbol",
-    ["", " ", "AAPL ", "A A", "A,B", "A;DROP TABLE", "A*", "<b>", "\u0000", "AAPL\n", "ÄÖ", "ａａｐｌ", "ß", "A" * 65, "'", "{}"],
+    ["", " ", "AAPL ", "A A", "A,B", "A;DROP TABLE", "A*", "<b>", "\u0000", "AAPL\n", "ÄÖ", "\uff21\uff22", "ß",
+     "A" * 65, "'", "{}"],
 )  # fmt: skip
 def test_a_malformed_symbol_is_invalid_symbol(socket: Socket, symbol: str) -> None:
     result = socket.results("subscribe_asset", {"symbol": symbol})[0]
@@ -155,7 +156,9 @@ def test_a_malformed_symbol_is_invalid_symbol(socket: Socket, symbol: str) -> No
         assert socket.results("unsubscribe_asset", {"symbol": symbol})[0]["code"] == "invalid_symbol"
 
 
-@pytest.mark.parametrize("symbol", ["NOPE", "A" * 64, "NSE_EQ|INE002A01018", "^GSPC", "BRK/B", "A.B:C=D-E_F", "AAPL--", "0"])
+@pytest.mark.parametrize(
+    "symbol", ["NOPE", "A" * 64, "NSE_EQ|INE002A01018", "^GSPC", "BRK/B", "A.B:C=D-E_F", "AAPL--", "0"]
+)
 def test_a_well_formed_symbol_that_nobody_has_is_unknown_symbol(socket: Socket, symbol: str) -> None:
     result = socket.results("subscribe_asset", {"symbol": symbol})[0]
     assert (result["status"], result["code"], result["symbol"]) == ("error", "unknown_symbol", symbol)
@@ -223,7 +226,9 @@ def test_rows_that_contradict_each_other_are_an_internal_error_of_that_portfolio
         "from django.db import connection\n"
         f"connection.cursor().execute(\"UPDATE portfolio_transaction SET type = 'sell' WHERE id = {row}\")"
     )
-    assert_error(socket.request("subscribe_portfolio", {"portfolio_id": made}), "internal_error", "subscribe_portfolio")
+    assert_error(
+        socket.request("subscribe_portfolio", {"portfolio_id": made}), "internal_error", "subscribe_portfolio"
+    )
     assert socket.request("subscribe_portfolio", {"portfolio_id": growth(system)})["type"] == "subscribed"
     socket.expect("portfolio_update")
 
@@ -244,7 +249,11 @@ def many_symbols(shared_system: System) -> list[str]:
 def test_the_51st_subscription_is_refused_and_the_fifty_stay(socket: Socket, many_symbols: list[str]) -> None:
     socket.subscribe(*many_symbols[:50])
     result = socket.results("subscribe_asset", {"symbol": many_symbols[50]})[0]
-    assert (result["symbol"], result["status"], result["code"]) == (many_symbols[50], "error", "subscription_limit")
+    assert (result["symbol"], result["status"], result["code"]) == (
+        many_symbols[50],
+        "error",
+        "subscription_limit",
+    )
     assert "50" in result["message"]
     socket.subscribe(many_symbols[0])  # one that it has already
     for symbol in many_symbols[:50]:

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from tests.contract.client import Frame, Socket
+from tests.contract.client import Frame
 from tests.contract.conftest import System
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -109,7 +109,10 @@ def test_portfolio_adds_up(system: System) -> None:
     socket.request("subscribe_portfolio", {"portfolio_id": growth(system)})
     data = socket.expect("portfolio_update")["data"]
     cent = Decimal("0.01") * (len(data["positions"]) + 1)
-    assert abs(sum(position["value"] for position in data["positions"]) + data["cash"] - data["total_value"]) <= cent
+    assert (
+        abs(sum(position["value"] for position in data["positions"]) + data["cash"] - data["total_value"])
+        <= cent
+    )
     assert abs(sum(position["daily_change"] for position in data["positions"]) - data["daily_change"]) <= cent
     assert data["coverage"] == 1 and data["unpriced"] == []
 
@@ -132,8 +135,10 @@ def test_every_frame_is_compact_json_with_exact_times_and_plain_numbers(system: 
     for frame in socket.seen:
         assert_envelope(frame)
         assert_plain(frame)
-    assert not any(re.search(r'[,:] ', re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)) for text in socket.texts)
-    assert not any(re.search(r'[\[,:]-?\d[\d.]*[eE]', re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)) for text in socket.texts)
+    assert not any(re.search(r"[,:] ", re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)) for text in socket.texts)
+    assert not any(
+        re.search(r"[\[,:]-?\d[\d.]*[eE]", re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)) for text in socket.texts
+    )
 
 
 def assert_plain(value: Any, name: str = "") -> None:
@@ -164,5 +169,3 @@ def growth(system: System) -> int:
     """The demo user's first portfolio."""
     found = system.session().get("/api/portfolios/").json["results"]
     return int(next(portfolio["id"] for portfolio in found if portfolio["name"] == "Growth Portfolio"))
-
-

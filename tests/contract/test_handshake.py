@@ -27,11 +27,24 @@ def test_nobody_is_answered_401_with_a_challenge(system: System) -> None:
 
 @pytest.mark.parametrize(
     "authorization",
-    ["Bearer", "Bearer ", "Bearer lf_wrong", "Bearer lf_" + "x" * 5000, "Basic ZGVtbzpkZW1v", "lf_wrong", "Bearer \xff"],
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer lf_wrong",
+        "Bearer lf_" + "x" * 5000,
+        "Basic ZGVtbzpkZW1v",
+        "lf_wrong",
+        "Bearer \xff",
+    ],
 )
 def test_a_wrong_token_is_answered_401_even_with_a_session(system: System, authorization: str) -> None:
     cookies = system.session().cookie_header
-    headers = [("Host", system.url[7:]), ("Origin", system.url), ("Cookie", cookies), ("Authorization", authorization)]
+    headers = [
+        ("Host", system.url[7:]),
+        ("Origin", system.url),
+        ("Cookie", cookies),
+        ("Authorization", authorization),
+    ]
     assert raw_handshake(system.url, headers) == 401
 
 
@@ -47,7 +60,9 @@ def test_a_token_in_the_address_lets_nobody_in(system: System) -> None:
     assert refusal(lambda: Socket.open(system.ws, origin=system.url, options=options)).status == 401
 
 
-@pytest.mark.parametrize("cookie", ["sessionid=", "sessionid=x", "sessionid=" + "a" * 4000, "sessionid=\xff", ";;=;"])
+@pytest.mark.parametrize(
+    "cookie", ["sessionid=", "sessionid=x", "sessionid=" + "a" * 4000, "sessionid=\xff", ";;=;"]
+)
 def test_a_wrong_session_is_answered_401(system: System, cookie: str) -> None:
     headers = [("Host", system.url[7:]), ("Origin", system.url), ("Cookie", cookie)]
     assert raw_handshake(system.url, headers) == 401
@@ -94,7 +109,9 @@ def test_an_origin_that_is_not_ours_to_the_port_is_answered_403(system: System, 
 
 def test_a_foreign_origin_is_refused_with_a_token_too(system: System) -> None:
     headers = {"Authorization": f"Bearer {system.token()}"}
-    assert refusal(lambda: Socket.open(system.ws, origin="http://evil.example", headers=headers)).status == 403
+    assert (
+        refusal(lambda: Socket.open(system.ws, origin="http://evil.example", headers=headers)).status == 403
+    )
 
 
 def test_no_origin_and_no_token_is_answered_403(system: System) -> None:
@@ -109,7 +126,9 @@ def test_two_origins_are_refused(system: System) -> None:
 
 def test_the_origin_is_checked_before_anything_else(system: System) -> None:
     headers = {"Authorization": "Bearer lf_wrong"}
-    assert refusal(lambda: Socket.open(system.ws, origin="http://evil.example", headers=headers)).status == 403
+    assert (
+        refusal(lambda: Socket.open(system.ws, origin="http://evil.example", headers=headers)).status == 403
+    )
 
 
 def test_a_host_that_is_not_served_is_answered_403(system: System) -> None:
@@ -137,7 +156,9 @@ def test_behind_a_tls_proxy_the_origin_is_https_and_nothing_else(system: System)
 # --- 429 -------------------------------------------------------------------------------------------------------------
 
 
-def test_more_handshakes_a_second_than_allowed_are_answered_429_for_that_address_alone(system: System) -> None:
+def test_more_handshakes_a_second_than_allowed_are_answered_429_for_that_address_alone(
+    system: System,
+) -> None:
     address = new_address()
     own = [("Host", system.url[7:]), ("Origin", system.url)]
     statuses = [raw_handshake(system.url, [*own, ("X-Forwarded-For", address)]) for _ in range(40)]
@@ -168,7 +189,7 @@ def test_an_address_can_not_be_made_up_by_who_is_no_proxy(system: System) -> Non
 
 
 def test_the_sixth_connection_of_a_user_is_closed_with_4503_and_the_five_live_on(system: System) -> None:
-    system.add_user("sixer")
+    system.add_users("sixer")
     five = [system.connect("sixer") for _ in range(5)]
     sixth = Socket.open(system.ws, headers={"Authorization": f"Bearer {system.token('sixer')}"})
     assert sixth.closed(within=2) == (4503, "connection_limit")

@@ -39,7 +39,7 @@ def test_a_message_without_id_is_answered_without_one(system: System) -> None:
     assert "id" not in socket.expect("pong")
 
 
-@pytest.mark.parametrize("id", ["", "x", "ä\u2028\"\\/\u0000", "i" * 64, "</script>"])
+@pytest.mark.parametrize("id", ["", "x", 'ä\u2028"\\/\u0000', "i" * 64, "</script>"])
 def test_any_text_of_at_most_64_characters_is_an_id(system: System, id: str) -> None:
     socket = system.connect()
     socket.send("ping", id=id)
@@ -98,7 +98,9 @@ def test_symbols_are_upper_cased_on_the_way_in(system: System) -> None:
     socket = system.connect()
     assert socket.results("subscribe_asset", {"symbol": "btc-usd"})[0]["symbol"] == "BTC-USD"
     assert socket.update("BTC-USD")["symbol"] == "BTC-USD"
-    assert socket.results("unsubscribe_asset", {"symbol": "Btc-Usd"}) == [{"symbol": "BTC-USD", "status": "ok"}]
+    assert socket.results("unsubscribe_asset", {"symbol": "Btc-Usd"}) == [
+        {"symbol": "BTC-USD", "status": "ok"}
+    ]
 
 
 def test_subscribing_again_changes_nothing_but_brings_a_snapshot(system: System) -> None:
@@ -174,7 +176,10 @@ FULL = QUOTE | {"bids", "asks", "average_price", "open_interest"}
 COMMON = {"currency", "as_of", "source", "session", "stale", "delayed_by", "seq"}
 
 
-@pytest.mark.parametrize(("mode", "fields", "others"), [("ltpc", LTPC, FULL - LTPC), ("quote", QUOTE, FULL - QUOTE), ("full", FULL, set())])
+@pytest.mark.parametrize(
+    ("mode", "fields", "others"),
+    [("ltpc", LTPC, FULL - LTPC), ("quote", QUOTE, FULL - QUOTE), ("full", FULL, set())],
+)
 def test_modes_nest_and_hold_what_they_promise(
     system: System, mode: str, fields: set[str], others: set[str]
 ) -> None:
