@@ -278,9 +278,9 @@ def test_a_tick_costs_little_cpu() -> None:
     begin = micros(NOON)
     feed.decode(b"%d %d" % (begin, begin + 1_000_000))
     best = float("inf")
-    for second in range(1, 6):
+    for begin_at in range(begin + 1_000_000, begin + 6_000_000, 250_000):
         started = time.process_time()
-        events = feed.decode(b"%d %d" % (begin + second * 1_000_000, begin + (second + 1) * 1_000_000))
+        events = feed.decode(b"%d %d" % (begin_at, begin_at + 250_000))
         best = min(best, (time.process_time() - started) / (len(events) / 2))
     # 7 µs where it was measured, depth included; the limit leaves room for a slower machine.
     assert best < 15e-6
