@@ -24,7 +24,9 @@ from assets.market import session_start
 from assets.models import Asset, PriceBar
 from assets.serializers import ExactDecimal, Moment
 from portfolio.models import CLOCK_TOLERANCE
-from realtime.bus import JobState, is_live, read_feeds_sync, read_job, request_update
+from realtime.bus import is_live, read_feeds_sync
+from realtime.jobs import JobState, read_job, request_update
+from realtime.manual_price import publish_manual_price
 from realtime.models import SCOPES, AccessToken
 from realtime.tokens import new_token
 
@@ -193,8 +195,6 @@ def _store_close(asset: Asset, price: Decimal, as_of: datetime) -> None:
 
 
 def _send(asset: Asset, price: Decimal, as_of: datetime) -> None:
-    from realtime.bus import publish_manual_price
-
     close: Decimal | None = with_last_close(Asset.objects.filter(pk=asset.pk)).get().previous_close  # type: ignore[attr-defined]
     try:
         publish_manual_price(asset.symbol, price, as_of, asset.currency, close)

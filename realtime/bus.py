@@ -11,10 +11,8 @@ write under an older one.
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -27,9 +25,9 @@ from django.utils.module_loading import import_string
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from assets.market import change_since
 from assets.snapshots import LAST_KEY, connection
-from realtime.protocol import Mode, QuoteRecord, encode_quote, now, wire_time
+from realtime.jobs import JOB_SECONDS, Job, job_key
+from realtime.protocol import Mode, QuoteRecord, encode_quote, now
 
 log = logging.getLogger("personal_finance.realtime.bus")
 
@@ -38,7 +36,7 @@ MANUAL = "manual"
 
 LEASE_SECONDS = 4.0  # a dead leader's source is taken over after this long
 PROCESS_SECONDS = 15  # a dead web process loses its connections and wants after this long
-JOB_SECONDS = 3600
+REDIS_CONNECTIONS = 16  # of one process; a command takes well under a millisecond
 WANTED_VERSION_KEY = "lf:wanted:version"
 PROCESSES_KEY = "lf:processes"
 MANUAL_KEY = "lf:manual"
@@ -118,13 +116,18 @@ def decode_status(message: Mapping[str, Any]) -> FeedStatus:
 
 def new_redis() -> "redis.Redis":
     """Returns a client whose commands answer or fail within REDIS_COMMAND_TIMEOUT."""
-    return redis.Redis.from_url(
+    pool = redis.BlockingConnectionPool.from_url(
         settings.REDIS_URL,
+        # The stock pool raises a ConnectionError instead of waiting, so that 200 sockets that come or go at once
+        # looked like a Redis that is away.
+        max_connections=REDIS_CONNECTIONS,
+        timeout=settings.REDIS_COMMAND_TIMEOUT,
         socket_timeout=settings.REDIS_COMMAND_TIMEOUT,
         socket_connect_timeout=settings.REDIS_COMMAND_TIMEOUT,
         # One failure is told at once; whoever calls knows better when to try again.
         retry=Retry(NoBackoff(), 0),
     )
+    return redis.Redis.from_pool(pool)
 
 
 def new_layer() -> Any:
@@ -293,12 +296,12 @@ class FeedBus:
         message = {"type": "feed.status", "status": msgspec.to_builtins(status)}
         await self._layer.group_send(WEB_GROUP, message)
 
-    async def next_job(self) -> "Job | None":
+    async def next_job(self) -> Job | None:
         """Takes the oldest waiting job of this source."""
         text: Any = await self._redis.lpop(f"lf:jobs:{self.source}")
         return msgspec.json.decode(text, type=Job) if text else None
 
-    async def finish_job(self, job: "Job", updated: Sequence[str], failed: Mapping[str, str]) -> None:
+    async def finish_job(self, job: Job, updated: Sequence[str], failed: Mapping[str, str]) -> None:
         result = {"updated": list(updated), "failed": dict(failed), "finished_at": now()}
         key = job_key(job.id)
         async with self._redis.pipeline(transaction=True) as pipe:
@@ -322,105 +325,6 @@ def is_live(status: FeedStatus, moment: datetime | None = None) -> bool:
     """Whether the source's process said within three seconds that it is live."""
     age = (moment or datetime.now(UTC)) - datetime.fromisoformat(status.at)
     return status.state == "live" and age < timedelta(seconds=3)
-
-
-# --- jobs ------------------------------------------------------------------------------------------------------------
-
-
-class Job(msgspec.Struct, frozen=True):
-    """A request to the process that leads a source: publish these symbols again, freshly fetched where possible."""
-
-    id: str
-    symbols: list[str]
-
-
-def job_key(job_id: str) -> str:
-    return f"lf:job:{job_id}"
-
-
-def request_update(symbols_by_source: Mapping[str, Sequence[str]], user_id: int) -> str:
-    """Hands one job to each source's leader; symbols that nobody serves are under the empty name.
-
-    Returns:
-        the job's id.
-
-    Raises:
-        redis.RedisError
-    """
-    job_id = uuid.uuid4().hex
-    request = {"user_id": user_id, "symbols": dict(symbols_by_source), "at": now()}
-    with connection().pipeline() as pipe:
-        pipe.hset(job_key(job_id), "request", msgspec.json.encode(request))
-        pipe.expire(job_key(job_id), JOB_SECONDS)
-        for source, symbols in symbols_by_source.items():
-            if not source:
-                continue
-            pipe.rpush(f"lf:jobs:{source}", msgspec.json.encode(Job(job_id, list(symbols))))
-            pipe.expire(f"lf:jobs:{source}", 60)  # a source that nobody leads forgets
-        pipe.execute()
-    return job_id
-
-
-class JobState(msgspec.Struct, frozen=True):
-    """What was asked of whom, and what each source's leader has answered so far."""
-
-    user_id: int
-    requested_at: str
-    symbols: dict[str, list[str]]
-    results: dict[str, dict[str, Any]]
-
-
-def read_job(job_id: str) -> JobState | None:
-    """Returns a job that is not older than an hour; raises redis.RedisError."""
-    found: Any = connection().hgetall(job_key(job_id))
-    if b"request" not in found:
-        return None
-    request = msgspec.json.decode(found.pop(b"request"))
-    results = {name.decode(): msgspec.json.decode(text) for name, text in found.items()}
-    return JobState(request["user_id"], request["at"], request["symbols"], results)
-
-
-# --- prices by hand --------------------------------------------------------------------------------------------------
-
-
-def publish_manual_price(
-    symbol: str, price: Decimal, as_of: datetime, currency: str, previous_close: Decimal | None
-) -> QuoteRecord:
-    """Stores a price set by hand as the last value and sends it to every dashboard, like any tick.
-
-    Raises:
-        redis.RedisError: it was not stored.
-    """
-    client = connection()
-    seq: Any = client.hincrby(MANUAL_KEY, "number", 1)
-    epoch = manual_epoch(client)
-    change, percent = change_since(price, previous_close)
-    record = QuoteRecord(
-        symbol=symbol,
-        price=price,
-        as_of=wire_time(as_of),
-        source=MANUAL,
-        seq=seq,
-        epoch=epoch,
-        received_at=now(),
-        currency=currency,
-        change=change,
-        change_percent=percent,
-        previous_close=previous_close,
-    )
-    client.hset(LAST_KEY, symbol, encode_quote(record, Mode.FULL))
-    modes = (Mode.LTPC, Mode.QUOTE)
-    update = Update(symbol, seq, {mode: encode_quote(record, mode) for mode in modes})
-    batch = Batch(MANUAL, epoch, seq, [update])
-    announce({"type": "feed.batch", "batch": msgspec.to_builtins(batch)})
-    return record
-
-
-def manual_epoch(client: "sync_redis.Redis") -> int:
-    """Prices by hand share one epoch for as long as Redis remembers it."""
-    client.hsetnx(MANUAL_KEY, "epoch", str(int(time.time())))
-    epoch: Any = client.hget(MANUAL_KEY, "epoch")
-    return int(epoch)
 
 
 # --- a web process's side --------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def live_portfolios(hub: Hub) -> LivePortfolios:
     return _live[hub]
 
 
-class RealtimeConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no annotations
+class RealtimeConsumer(AsyncConsumer):
     """The endpoint `/ws/realtime/`; its messages are `realtime.protocol`'s."""
 
     async def __call__(

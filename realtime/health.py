@@ -279,5 +279,5 @@ class RealtimeCollector:
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format; nginx.conf keeps it from the outside."""
     registry = CollectorRegistry()
-    registry.register(RealtimeCollector())  # type: ignore[arg-type]
+    registry.register(RealtimeCollector())
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

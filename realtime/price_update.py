@@ -20,9 +20,10 @@ from assets.models import Asset, FeedSymbol, PriceBar
 from assets.snapshots import read_quotes
 from realtime.bars import BuiltBar
 from realtime.batcher import Batcher, Listing
-from realtime.bus import FeedBus, FeedStatus, new_layer, new_redis, read_feeds_sync, read_job, request_update
+from realtime.bus import FeedBus, FeedStatus, new_layer, new_redis, read_feeds_sync
 from realtime.feed_store import BarRow, PriceRow, chunks, read_closes, write
 from realtime.feeds.base import Event, FeedError, Refused
+from realtime.jobs import read_job, request_update
 from realtime.price_feed import process_name
 from realtime.protocol import QuoteRecord
 from realtime.sources import NAMES, Source, SourceError, open_source
@@ -89,7 +90,8 @@ def led_sources() -> dict[str, FeedStatus]:
     return {
         name: status
         for name, status in read_feeds_sync().items()
-        if now - datetime.fromisoformat(status.at) < HEARTBEAT_AGE and status.state not in ("stopped", "failed")
+        if now - datetime.fromisoformat(status.at) < HEARTBEAT_AGE
+        and status.state not in ("stopped", "failed")
     }
 
 
@@ -111,7 +113,11 @@ def make_plan(assets: Sequence[Asset], *, historical: bool = False) -> Plan:
     listings: dict[str, list[Listing]] = {}
     without = []
     for asset in assets:
-        symbols = {name: symbol for name, symbol in by_asset.get(asset.pk, {}).items() if _knows(sources, name, symbol)}
+        symbols = {
+            name: symbol
+            for name, symbol in by_asset.get(asset.pk, {}).items()
+            if _knows(sources, name, symbol)
+        }
         chosen = next((name for name in symbols if name in live), None) or next(
             (name for name in symbols if name in askable or name in led), None
         )
@@ -195,8 +201,8 @@ def _ask_leader(name: str, symbols: Sequence[str]) -> dict[str, str]:
     deadline = time.monotonic() + JOB_TIMEOUT
     while time.monotonic() < deadline:
         found = read_job(job)
-        if found is not None and name in found["results"]:
-            return dict(found["results"][name]["failed"])
+        if found is not None and name in found.results:
+            return dict(found.results[name]["failed"])
         time.sleep(0.05)
     return dict.fromkeys(symbols, f"the process that leads {name} did not answer within {JOB_TIMEOUT:g} s")
 
@@ -286,7 +292,9 @@ async def _publish(batcher: Batcher) -> dict[str, str]:
 # -- daily bars --------------------------------------------------------------------------------------------
 
 
-def update_history(assets: Sequence[Asset], plan: Plan, days: int, *, dry_run: bool, advance: Advance) -> Outcome:
+def update_history(
+    assets: Sequence[Asset], plan: Plan, days: int, *, dry_run: bool, advance: Advance
+) -> Outcome:
     """Stores the last `days` closed days of each asset; a day that is stored already is replaced if it differs.
 
     The current price is never touched: a closed day says nothing about now.
@@ -324,9 +332,7 @@ def _store(
         outcome.failed[listing.symbol] = f"{name} has no history of it"
         return
     rows = PriceBar.objects.filter(asset_id=listing.asset_id, interval="1d", start__gte=closed[0].start)
-    stored = {
-        row.start: (row.open, row.high, row.low, row.close, row.volume) for row in rows
-    }
+    stored = {row.start: (row.open, row.high, row.low, row.close, row.volume) for row in rows}
     news = [
         bar for bar in closed if stored.get(bar.start) != (bar.open, bar.high, bar.low, bar.close, bar.volume)
     ]

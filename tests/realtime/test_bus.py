@@ -17,6 +17,7 @@ from realtime.bus import (
     MANUAL,
     PROCESS_SECONDS,
     PROCESSES_KEY,
+    REDIS_CONNECTIONS,
     Batch,
     FeedBus,
     Fenced,
@@ -27,13 +28,12 @@ from realtime.bus import (
     is_live,
     new_layer,
     new_redis,
-    publish_manual_price,
     read_feeds,
     read_feeds_sync,
-    read_job,
-    request_update,
     wanted_key,
 )
+from realtime.jobs import read_job, request_update
+from realtime.manual_price import publish_manual_price
 from realtime.protocol import Mode, QuoteRecord, decode_quote, encode_quote
 from tests.realtime.builders import make_record, make_status
 
@@ -474,3 +474,10 @@ async def test_batches_survive_the_layer_unchanged(web: MakeWeb, feed: MakeFeed)
     batch = await next_batch(listener)
     found = {update.symbol: decode_quote(update.payloads["full"]) for update in batch.updates}
     assert found == records
+
+
+async def test_many_commands_at_once_wait_for_a_connection_and_do_not_look_like_a_lost_redis() -> None:
+    client = new_redis()
+    answers = await asyncio.gather(*(client.ping() for _ in range(20 * REDIS_CONNECTIONS)))
+    assert all(answers)
+    await client.aclose()
