@@ -111,7 +111,10 @@ def test_a_transaction_over_rest_reaches_its_viewers(system: System, folio: Foli
     assert data["positions"][0]["quantity"] == Decimal("12.5")
     sold = folio.add("sell", symbol="HELD", quantity="12.5", price="5")
     held = socket.expect("portfolio_update")["data"]["positions"]
-    assert [position["quantity"] for position in held] in ([], [0])  # what was sold today explains today's change
+    assert [position["quantity"] for position in held] in (
+        [],
+        [0],
+    )  # what was sold today explains today's change
     ok(folio.session.delete(f"{folio.path}transactions/{sold['id']}/"), 204)
     assert socket.expect("portfolio_update")["data"]["positions"][0]["quantity"] == Decimal("12.5")
 
