@@ -9,8 +9,8 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +29,6 @@ SATURATING_RATE = 200.0
 # Plain Channels queues without bound what it cannot send; two or three times its limit shows it at its best.
 PLAIN_SATURATING_RATE = 2.0
 SINGLE, BATCH, PLAIN = "livefolio, single frames", "livefolio, batch=1", "plain Channels"
-
-Start = Callable[[float], AbstractContextManager[Running]]
 
 
 @dataclass(frozen=True)
@@ -134,43 +132,37 @@ class Bench:
 
     def measure_all(self) -> tuple[list[Measurement], Measurement]:
         """Returns the rows of the table, and the one of plain Channels that ratios are made with."""
-        livefolio, plain_channels = self._servers.livefolio, self._servers.plain_channels
-        with livefolio(SATURATING_RATE) as server:
-            single = self._measure(server, SINGLE, "saturated", SATURATING_RATE)
-            batch = self._measure(server, BATCH, "saturated", SATURATING_RATE, "?batch=1")
-        plain = self._start_and_measure(plain_channels, PLAIN, "saturated", PLAIN_SATURATING_RATE)
-        halves = [
-            self._start_and_measure(livefolio, SINGLE, "half", self._half_of(single)),
-            self._start_and_measure(livefolio, BATCH, "half", self._half_of(batch), "?batch=1"),
-            self._start_and_measure(plain_channels, PLAIN, "half", self._half_of(plain)),
-        ]
+        single = self._measure(SINGLE, "saturated", SATURATING_RATE)
+        batch = self._measure(BATCH, "saturated", SATURATING_RATE)
+        plain = self._measure(PLAIN, "saturated", PLAIN_SATURATING_RATE)
+        halves = [self._measure(row.server, "half", self._half_of(row)) for row in (single, batch, plain)]
         return [single, batch, plain, *halves], plain
 
     def _half_of(self, row: Measurement) -> float:
         """Returns the rate at which half of what the server took is offered."""
         return row.reading.updates_per_second / self._size.sockets / self._size.symbols / 2
 
-    def _start_and_measure(
-        self, start: Start, name: str, load: str, rate: float, query: str = ""
-    ) -> Measurement:
-        with start(rate) as server:
-            return self._measure(server, name, load, rate, query)
-
-    def _measure(self, server: Running, name: str, load: str, rate: float, query: str = "") -> Measurement:
+    def _measure(self, name: str, load: str, rate: float) -> Measurement:
+        """Measures one row, on a server that has just been started."""
         say(f"{name}, {load} load: each symbol {rate:,.1f} times a second")
+        start = self._servers.plain_channels if name == PLAIN else self._servers.livefolio
+        with start(rate) as server:
+            return self._read(server, name, load, rate)
+
+    def _read(self, server: Running, name: str, load: str, rate: float) -> Measurement:
         size, pids = self._size, (server.web, server.feed)
         before: list[float] = []
         reading = self._client.read(
             Load(
                 port=server.port,
-                path=server.path + query,
+                path=server.path + ("?batch=1" if name == BATCH else ""),
                 sockets=size.sockets,
                 subscriptions=[self._subscription],
                 headers=server.headers,
                 settle=size.settle,
                 seconds=size.seconds,
                 # At full load reading every age would cost the client as much as the server's sending.
-                ages_of_one_in=16 if load == "saturated" and query else 1,
+                ages_of_one_in=16 if name == BATCH and load == "saturated" else 1,
             ),
             begun=lambda: before.extend(map(machine.cpu_seconds, pids)),
         )

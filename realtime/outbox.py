@@ -27,14 +27,30 @@ class Options:
 
 
 class Changes:
-    """What one flush means to every connection with the same subscriptions: shared, joined at most once."""
+    """What one flush means to every connection with the same subscriptions: shared, joined at most once.
 
-    __slots__ = ("_batch", "_singles", "payloads")
+    Connections that all still wait for an earlier flush share what the two make together as well: on a busy process
+    that is nearly all of them, and a frame of their own for each would cost more than its sending.
+    """
+
+    __slots__ = ("_batch", "_singles", "_together", "payloads")
 
     def __init__(self, payloads: Mapping[str, str]) -> None:
         self.payloads = payloads
         self._batch: str | None = None
         self._singles: list[str] | None = None
+        self._together: dict[Changes, Changes] = {}
+
+    def after(self, earlier: "Changes") -> "Changes":
+        """Returns what waits when these come before an earlier flush was written."""
+        together = self._together.get(earlier)
+        if together is None:
+            together = self._together[earlier] = Changes({**earlier.payloads, **self.payloads})
+        return together
+
+    def settle(self) -> None:
+        """Forgets earlier flushes, once everybody has these: each would keep the one before it alive."""
+        self._together.clear()
 
     def batch(self) -> str:
         if self._batch is None:
@@ -64,7 +80,6 @@ class Outbox:
         "_changes",
         "_clock",
         "_frame",
-        "_merged",
         "_next_data_at",
         "_portfolios",
         "_statuses",
@@ -80,8 +95,7 @@ class Outbox:
         self.ready = asyncio.Event()
         self.conflated = 0
         self._clock = clock
-        self._changes: Changes | None = None  # shared with other connections, never written to
-        self._merged: dict[str, str] | None = None  # our own, once a second flush came before the writer
+        self._changes: Changes | None = None  # shared with other connections
         self._portfolios: dict[int, str] = {}
         self._statuses: dict[str, str] = {}
         self._frame = 0
@@ -103,16 +117,12 @@ class Outbox:
 
     def put(self, changes: Changes) -> None:
         """Takes a flush; what the writer has not taken yet is replaced symbol by symbol."""
-        if self._merged is not None:
-            before = len(self._merged)
-            self._merged.update(changes.payloads)
-            self.conflated += before + len(changes.payloads) - len(self._merged)
-        elif self._changes is None:
+        waiting = self._changes
+        if waiting is None:
             self._changes = changes
         else:
-            self._merged = {**self._changes.payloads, **changes.payloads}
-            self.conflated += len(self._changes.payloads) + len(changes.payloads) - len(self._merged)
-            self._changes = None
+            self._changes = changes.after(waiting)
+            self.conflated += len(waiting.payloads) + len(changes.payloads) - len(self._changes.payloads)
         self.ready.set()
 
     def has_portfolio(self, portfolio_id: int) -> bool:
@@ -127,10 +137,12 @@ class Outbox:
 
     def forget(self, symbols: Mapping[str, object] | set[str]) -> None:
         """Drops waiting values of symbols that are no longer subscribed."""
-        waiting = self._merged if self._merged is not None else self._changes and self._changes.payloads
-        if waiting and not waiting.keys().isdisjoint(symbols):
-            kept = {symbol: payload for symbol, payload in waiting.items() if symbol not in symbols}
-            self._merged, self._changes = (kept or None), None
+        waiting = self._changes.payloads if self._changes is not None else {}
+        if not waiting.keys().isdisjoint(symbols):
+            self._keep({symbol: payload for symbol, payload in waiting.items() if symbol not in symbols})
+
+    def _keep(self, payloads: Mapping[str, str]) -> None:
+        self._changes = Changes(payloads) if payloads else None
 
     def forget_portfolio(self, portfolio_id: int) -> None:
         self._portfolios.pop(portfolio_id, None)
@@ -149,7 +161,7 @@ class Outbox:
         """Seconds until `take` has something: 0 at once, None not before something is put or confirmed."""
         if self.events or self._statuses:
             return 0.0
-        if not (self._changes or self._merged or self._portfolios) or self._is_window_full():
+        if not (self._changes or self._portfolios) or self._is_window_full():
             return None
         return max(0.0, self._next_data_at - self._clock())
 
@@ -163,7 +175,7 @@ class Outbox:
         if self._statuses:
             frames += self._statuses.values()
             self._statuses.clear()
-        if self._changes or self._merged or self._portfolios:
+        if self._changes or self._portfolios:
             frames += self._take_data()
         return frames
 
@@ -176,9 +188,8 @@ class Outbox:
         if self.options.acks:
             return self._take_numbered()
         frames: list[str] = []
-        changes = self._changes or (Changes(self._merged) if self._merged else None)
+        changes, self._changes = self._changes, None
         if changes is not None:
-            self._changes = self._merged = None
             if self.options.batch:
                 frames.append(changes.batch())
             else:
@@ -190,20 +201,18 @@ class Outbox:
     def _take_numbered(self) -> list[str]:
         """Data frames that carry their number, as many as the window of unconfirmed ones allows."""
         frames: list[str] = []
-        if self._changes is not None:
-            self._merged, self._changes = dict(self._changes.payloads), None
-        while not self._is_window_full() and (self._merged or self._portfolios):
+        waiting = dict(self._changes.payloads) if self._changes is not None else {}
+        while not self._is_window_full() and (waiting or self._portfolios):
             self._frame += 1
-            if self._merged and self.options.batch:
-                frames.append(
-                    envelope("asset_updates", f"[{','.join(self._merged.values())}]", frame=self._frame)
-                )
-                self._merged = None
-            elif self._merged:
-                payload = self._merged.pop(next(iter(self._merged)))
+            if waiting and self.options.batch:
+                data = f"[{','.join(waiting.values())}]"
+                frames.append(envelope("asset_updates", data, frame=self._frame))
+                waiting = {}
+            elif waiting:
+                payload = waiting.pop(next(iter(waiting)))
                 frames.append(envelope("asset_update", payload, frame=self._frame))
-                self._merged = self._merged or None
             else:
                 data = self._portfolios.pop(next(iter(self._portfolios)))
                 frames.append(envelope("portfolio_update", data, frame=self._frame))
+        self._keep(waiting)
         return frames

@@ -177,4 +177,5 @@ class Topics:
                 if connection.asked_at:
                     for symbol in payloads:
                         connection.asked_at.pop(symbol, None)
+            changes.settle()
         return missing

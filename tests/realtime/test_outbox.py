@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -81,6 +82,29 @@ def test_connections_that_share_a_flush_share_its_text() -> None:
     second.put(flush)
 
     assert first.take()[0] is second.take()[0]
+
+
+def test_connections_that_wait_for_the_same_share_what_a_second_flush_makes_of_it() -> None:
+    first, second = make_outbox(batch=True)[0], make_outbox(batch=True)[0]
+    for flush in (changes(A=1, B=1), changes(B=2)):
+        first.put(flush)
+        second.put(flush)
+        flush.settle()
+
+    frame = first.take()[0]
+    assert frame is second.take()[0]
+    assert quotes([frame]) == [("A", 1), ("B", 2)]
+
+
+def test_a_settled_flush_keeps_no_earlier_one_alive() -> None:
+    outbox, _ = make_outbox()
+    earlier, flush = changes(A=1), changes(A=2)
+    outbox.put(earlier)
+    kept = sys.getrefcount(earlier)
+    outbox.put(flush)
+    flush.settle()
+
+    assert sys.getrefcount(earlier) == kept - 1
 
 
 def test_a_second_flush_replaces_what_waits_without_touching_what_others_share() -> None:
