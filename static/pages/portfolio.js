@@ -19,8 +19,9 @@ const page = new LivePage({ paint, feedMatters: (source) => shownSources().has(s
 const header = new PortfolioHeader(root);
 const positions = new PositionsTable(view("positions"), { emptyText: "Nothing is held yet. Add a buy below." });
 let listPage = 1;
+let left = false;
 
-page.client.on("portfolio_removed", () => location.assign("/portfolios/"));
+page.client.on("portfolio_removed", leave);
 page.client.subscribePortfolio(id);
 page.client.connect();
 void loadValuation();
@@ -201,5 +202,12 @@ async function rename(/** @type {HTMLDialogElement} */ dialog) {
 
 async function remove() {
   await api(`/api/portfolios/${id}/`, { method: "DELETE" });
+  leave();
+}
+
+/** The answer and the socket both say that it is gone; one of them is enough. */
+function leave() {
+  if (left) return;
+  left = true;
   location.assign("/portfolios/");
 }

@@ -23,6 +23,7 @@ export class PriceChart {
   #digits = 2;
   /** @type {ChartBar|null} */ #last = null;
   #count = 0;
+  /** @type {ChartBar[]} */ #history = [];
   /** @type {AbortController|null} */ #request = null;
 
   /**
@@ -107,8 +108,10 @@ export class PriceChart {
     this.#count = bars.length;
     const minMove = 10 ** -this.#digits;
     this.bars.applyOptions({ priceFormat: { type: "custom", minMove, formatter: (/** @type {number} */ value) => price(value, this.#digits) } });
-    this.bars.setData(bars);
-    this.volumes.setData(bars.filter((bar) => bar.volume != null).map((bar) => ({ time: bar.time, value: bar.volume, color: this.#volumeColour(bar) })));
+    // Copies: the library rewrites the times of what it is given.
+    this.bars.setData(bars.map((bar) => ({ ...bar })));
+    this.#history = bars;
+    this.#drawVolumes();
     this.chart.timeScale().applyOptions({ timeVisible: interval === "1m", secondsVisible: false });
     this.#setRoom(interval);
     this.figure.dataset.symbol = this.symbol;
@@ -139,7 +142,7 @@ export class PriceChart {
       this.#count += 1;
       this.#say("");
     }
-    this.bars.update(this.#last);
+    this.bars.update({ ...this.#last });
     this.figure.dataset.last = String(quote.price);
     this.figure.dataset.bars = String(this.#count);
   }
@@ -220,11 +223,13 @@ export class PriceChart {
 
   #recolour() {
     this.#colour();
-    this.volumes.setData(this.volumes.data().map((/** @type {any} */ bar, /** @type {number} */ i) => ({ ...bar, color: this.#volumeColour(/** @type {any} */ (this.bars.data()[i])) })));
+    this.#drawVolumes();
   }
 
-  #volumeColour(/** @type {ChartBar|undefined} */ bar) {
-    return bar && bar.close < bar.open ? this.tones?.down : this.tones?.up;
+  #drawVolumes() {
+    const known = this.#history.filter(({ volume }) => volume != null);
+    const colour = (/** @type {ChartBar} */ bar) => (bar.close < bar.open ? this.tones?.down : this.tones?.up);
+    this.volumes.setData(known.map((bar) => ({ time: bar.time, value: bar.volume, color: colour(bar) })));
   }
 }
 

@@ -1,0 +1,518 @@
+"""The dashboard against a running system: prices that move in place, what is watched, what is owned."""
+
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, WebSocketRoute, expect
+
+from tests.browser.conftest import Person, api
+
+pytestmark = pytest.mark.browser
+
+SOCKET = re.compile(r"/ws/realtime/")
+DIRECTION = re.compile("^[▲▼■]\\s?[+\u2212]?\\d")
+
+
+def row(page: Page, symbol: str) -> Locator:
+    return page.locator(f'[data-view=watchlist] tr[data-symbol="{symbol}"]')
+
+
+def last(page: Page, symbol: str) -> Locator:
+    return row(page, symbol).locator("[data-f=last]")
+
+
+def light(page: Page) -> Locator:
+    return page.locator("[data-view=light]")
+
+
+def text_of(locator: Locator) -> str:
+    expect(locator).not_to_have_text("—")
+    return locator.inner_text()
+
+
+def quote(symbol: str, **fields: Any) -> dict[str, Any]:
+    known = {
+        "symbol": symbol,
+        "price": 100.0,
+        "change": 1.0,
+        "change_percent": 1.01,
+        "currency": "USD",
+        "as_of": time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime()),
+        "source": "simulator",
+        "stale": False,
+        "seq": 10**9,
+    }
+    return known | fields
+
+
+def frame(type: str, data: Any, **more: Any) -> str:
+    return json.dumps({"type": type, "data": data, "timestamp": "2026-11-20T00:00:00.000000Z", **more})
+
+
+class Line:
+    """The page's socket with the test between it and the server: frames can be held back and put in."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.routes: list[WebSocketRoute] = []
+        self.sent: list[dict[str, Any]] = []
+        self.silent = False
+        page.route_web_socket(SOCKET, self._open)
+
+    def _open(self, route: WebSocketRoute) -> None:
+        self.routes.append(route)
+        server = route.connect_to_server()
+        route.on_message(lambda text: self._from_page(server, str(text)))
+        server.on_message(lambda text: None if self.silent else route.send(text))
+
+    def _from_page(self, server: WebSocketRoute, text: str) -> None:
+        self.sent.append(json.loads(text))
+        server.send(text)
+
+    def take_over(self) -> None:
+        """From here on the page hears only the test; not before it is connected, for that would be lost."""
+        expect(light(self.page)).to_have_attribute("data-state", "connected")
+        self.silent = True
+
+    def say(self, type: str, data: Any) -> None:
+        self.routes[-1].send(frame(type, data))
+
+    def close(self, code: int) -> None:
+        self.routes[-1].close(code=code, reason="test")
+
+
+# --- prices ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_moves_in_place(person: Person) -> None:
+    page = person.dashboard()
+    before = text_of(last(page, "AAPL"))
+    element = row(page, "AAPL").element_handle()
+    expect(last(page, "AAPL")).not_to_have_text(before)
+    assert page.evaluate("element => element === document.querySelector('tr[data-symbol=AAPL]')", element)
+    assert element.is_visible()
+
+
+def test_direction_is_said_without_colour(person: Person) -> None:
+    page = person.dashboard()
+    cell = row(page, "MSFT").locator("[data-f=change_percent]")
+    assert DIRECTION.match(text_of(cell)), cell.inner_text()
+
+
+def test_a_tick_flashes_and_many_ticks_flash_three_times_a_second_at_most(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    text_of(last(page, "AAPL"))
+    lines[0].take_over()
+    page.evaluate(
+        """() => {
+            window.flashes = 0;
+            const original = Element.prototype.animate;
+            Element.prototype.animate = function (...args) {
+                if (this.closest('tr[data-symbol=AAPL]')) window.flashes += 1;
+                return original.apply(this, args);
+            };
+        }"""
+    )
+    started = time.monotonic()
+    for step in range(30):
+        lines[0].say("asset_updates", [quote("AAPL", price=100 + step, seq=10**9 + step)])
+        page.wait_for_timeout(40)
+    seconds = time.monotonic() - started
+    flashes = page.evaluate("window.flashes")
+    assert 1 <= flashes <= 3 * seconds + 1
+    page.wait_for_timeout(1000)
+    assert last(page, "AAPL").evaluate("cell => cell.firstChild.getAnimations().length") == 0
+
+
+def test_reduced_motion_flashes_nothing_and_keeps_the_arrow(person: Person) -> None:
+    page = person.dashboard(reduced_motion="reduce")
+    before = text_of(last(page, "AAPL"))
+    expect(last(page, "AAPL")).not_to_have_text(before)
+    assert page.evaluate("document.getAnimations().length") == 0
+    assert DIRECTION.match(row(page, "AAPL").locator("[data-f=change_percent]").inner_text())
+
+
+def test_a_late_frame_changes_nothing(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    text_of(last(page, "AAPL"))
+    lines[0].take_over()
+    lines[0].say("asset_updates", [quote("AAPL", price=222.22, seq=10**9 + 1)])
+    expect(last(page, "AAPL")).to_have_text("222.22")
+    lines[0].say("asset_updates", [quote("AAPL", price=111.11, seq=10**9), quote("MSFT", price=333.33)])
+    expect(last(page, "MSFT")).to_have_text("333.33")
+    expect(last(page, "AAPL")).to_have_text("222.22")
+
+
+def test_a_price_set_by_hand_keeps_every_digit(person: Person) -> None:
+    page = person.dashboard()
+    text_of(last(page, "AAPL"))
+    api(page, "POST", "/api/assets/", {"symbol": "TINY", "name": "Tiny Token", "currency": "USD"})
+    api(page, "POST", "/api/assets/TINY/prices/", {"price": "0.00001234"})
+    add(page, "TINY")
+    expect(last(page, "TINY")).to_have_text("0.00001234")
+    api(page, "POST", "/api/assets/TINY/prices/", {"price": "0.00001235"})
+    expect(last(page, "TINY")).to_have_text("0.00001235")
+    row(page, "TINY").get_by_role("button", name="Remove TINY").click()
+    expect(row(page, "TINY")).to_have_count(0)
+
+
+def test_hostile_text_stays_text(person: Person) -> None:
+    page = person.dashboard()
+    text_of(last(page, "AAPL"))
+    hostile = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+    api(page, "POST", "/api/assets/", {"symbol": "EVIL", "name": hostile, "currency": "USD"})
+    add(page, "EVIL")
+    expect(row(page, "EVIL").locator("small")).to_have_text(hostile)
+    assert page.locator("[data-view=watchlist] img").count() == 0
+    assert page.title() == "Dashboard · Livefolio"
+    expect(row(page, "EVIL").locator(".badge")).to_have_text("no running source")
+    expect(row(page, "EVIL")).to_have_attribute("data-stale", "")
+    row(page, "EVIL").get_by_role("button", name="Remove EVIL").click()
+    expect(row(page, "EVIL")).to_have_count(0)
+
+
+# --- what is watched -------------------------------------------------------------------------------------------------
+
+
+def add(page: Page, symbol: str) -> None:
+    page.get_by_role("combobox", name="Add a symbol").fill(symbol)
+    page.keyboard.press("Enter")
+    expect(row(page, symbol)).to_be_visible()
+
+
+def test_a_symbol_is_found_added_and_removed_by_keyboard(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    text_of(last(page, "AAPL"))
+    page.keyboard.press("/")
+    expect(page.get_by_role("combobox", name="Add a symbol")).to_be_focused()
+    page.keyboard.type("jpm")
+    expect(page.get_by_role("listbox").get_by_role("option").first).to_contain_text("JPM")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(row(page, "JPM")).to_be_visible()
+    text_of(last(page, "JPM"))
+    asked = [message["data"] for message in lines[0].sent if message["type"] == "subscribe_asset"]
+    assert {"symbols": ["JPM"]} in asked
+    page.reload()
+    row(page, "JPM").get_by_role("button", name="Remove JPM").click()
+    expect(row(page, "JPM")).to_have_count(0)
+    page.reload()
+    text_of(last(page, "AAPL"))
+    expect(row(page, "JPM")).to_have_count(0)
+
+
+def test_an_unknown_symbol_is_refused_beside_the_search(person: Person) -> None:
+    person.guard.expect("400.*watchlist")
+    page = person.dashboard()
+    text_of(last(page, "AAPL"))
+    page.get_by_role("combobox", name="Add a symbol").fill("NOSUCHTHING")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-view=watchlist] [data-f=error]")).to_be_visible()
+    expect(row(page, "NOSUCHTHING")).to_have_count(0)
+
+
+def test_a_subscription_over_the_limit_is_explained(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    expect(light(page)).to_have_attribute("data-state", "connected")
+    before = text_of(last(page, "AAPL"))
+    expect(last(page, "AAPL")).not_to_have_text(before)  # its own subscription is answered
+    refused = {"symbol": "AAPL", "status": "error", "code": "subscription_limit", "message": "full"}
+    lines[0].say("subscribed", {"results": [refused]})
+    expect(page.locator("[data-view=watchlist] [data-f=error]")).to_contain_text("at most 50 symbols")
+    expect(row(page, "AAPL").locator(".badge")).to_have_text("not live: limit")
+
+
+def test_an_empty_watchlist_offers_a_beginning(person: Person) -> None:
+    def nothing(route: Route) -> None:
+        route.fulfill(json={"count": 0, "next": None, "previous": None, "results": []})
+
+    page = person.dashboard(prepare=lambda page: page.route("**/api/watchlist/?*", nothing))
+    empty = page.locator("[data-view=watchlist] [data-f=empty]")
+    expect(empty).to_contain_text("Add your first symbol")
+    expect(empty.get_by_role("button").first).to_be_visible()
+
+
+def test_a_failure_says_so_and_retry_helps(person: Person) -> None:
+    person.guard.expect("500.*watchlist")
+    broken = [True]
+
+    def answer(route: Route) -> None:
+        if broken:
+            broken.pop()
+            route.fulfill(status=500, body="oops")
+        else:
+            route.continue_()
+
+    page = person.dashboard(prepare=lambda page: page.route("**/api/watchlist/?*", answer))
+    failure = page.locator("[data-view=watchlist] [data-f=empty]")
+    expect(failure).to_contain_text("can't be loaded")
+    failure.get_by_role("button", name="Retry").click()
+    text_of(last(page, "AAPL"))
+
+
+def test_rows_are_sketched_while_they_load(person: Person) -> None:
+    held: list[Route] = []
+    page = person.dashboard(
+        prepare=lambda page: page.route("**/api/watchlist/?*", lambda route: held.append(route))
+    )
+    expect(page.locator("[data-view=watchlist] tr.loading").first).to_be_visible()
+    expect(page.locator("[data-view=watchlist] tbody")).to_have_attribute("aria-busy", "true")
+    page.wait_for_timeout(300)
+    for route in held:
+        route.continue_()
+    text_of(last(page, "AAPL"))
+    expect(page.locator("[data-view=watchlist] tr.loading")).to_have_count(0)
+
+
+# --- the chart -------------------------------------------------------------------------------------------------------
+
+
+def test_the_chart_has_history_and_its_last_bar_lives(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    figure = page.locator("[data-view=chart] figure")
+    row(page, "MSFT").click()
+    expect(figure).to_have_attribute("data-symbol", "MSFT")
+    assert int(figure.get_attribute("data-bars") or 0) >= 60
+    lines[0].take_over()
+    lines[0].say("asset_updates", [quote("MSFT", price=432.1)])
+    expect(figure).to_have_attribute("data-last", "432.1")
+    # A market of long ago moves the price line but no bar, and raises nothing.
+    lines[0].say(
+        "asset_updates", [quote("MSFT", price=1.5, seq=2 * 10**9, as_of="2020-01-01T00:00:00.000000Z")]
+    )
+    expect(page.locator("[data-view=chart] [data-f=price]")).to_have_text("1.50")
+    expect(figure).to_have_attribute("data-last", "432.1")
+
+
+def test_a_range_is_chosen_and_remembered(person: Person) -> None:
+    page = person.dashboard()
+    figure = page.locator("[data-view=chart] figure")
+    expect(figure).to_have_attribute("data-symbol", "AAPL")
+    day = page.get_by_role("button", name="1D")
+    day.click()
+    expect(day).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#chart-summary")).to_contain_text("minute bars")
+    page.reload()
+    expect(day).to_have_attribute("aria-pressed", "true")
+    expect(figure).to_have_attribute("data-symbol", "AAPL")
+
+
+# --- what is owned ---------------------------------------------------------------------------------------------------
+
+
+def test_the_header_shows_the_server_s_figures_and_moves(person: Person) -> None:
+    page = person.dashboard()
+    total = page.locator("[data-view=portfolio] [data-f=total]")
+    expect(total).to_have_text(re.compile(r"^\$[\d,]+\.\d\d$"))
+    shown = total.inner_text()
+    portfolios = api(page, "GET", "/api/portfolios/")["results"]
+    name = page.get_by_role("combobox", name="Portfolio").locator("option:checked").inner_text()
+    id = next(portfolio["id"] for portfolio in portfolios if portfolio["name"] == name)
+    value = api(page, "GET", f"/api/portfolios/{id}/")["valuation"]["total_value"]
+    assert abs(float(shown.strip("$").replace(",", "")) / float(value) - 1) < 0.01
+    expect(total).not_to_have_text(shown)
+
+
+def test_another_portfolio_is_chosen(person: Person) -> None:
+    page = person.dashboard()
+    picker = page.get_by_role("combobox", name="Portfolio")
+    expect(picker).to_be_enabled()
+    picker.select_option(label="Crypto")
+    positions = page.locator("[data-view=positions] tbody tr")
+    expect(positions).to_have_count(3)
+    page.reload()
+    expect(positions).to_have_count(3)
+    picker.select_option(label="Growth Portfolio")
+    expect(positions).to_have_count(12)
+
+
+def test_positions_are_sorted_by_pointer_and_keyboard(person: Person) -> None:
+    page = person.dashboard()
+    symbols = page.locator("[data-view=positions] tbody tr .symbol-link")
+    expect(symbols.first).to_be_visible()
+    header = page.locator("[data-view=positions] th[data-sort=symbol]")
+    header.get_by_role("button").click()
+    expect(header).to_have_attribute("aria-sort", "ascending")
+    names = symbols.all_inner_texts()
+    assert names == sorted(names)
+    header.get_by_role("button").press("Enter")
+    expect(header).to_have_attribute("aria-sort", "descending")
+    names = symbols.all_inner_texts()
+    assert names == sorted(names, reverse=True)
+
+
+def test_a_partial_update_keeps_the_other_positions(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    positions = page.locator("[data-view=positions] tbody tr")
+    expect(positions).to_have_count(12)
+    lines[0].take_over()
+    id = int(page.get_by_role("combobox", name="Portfolio").input_value())
+    known = api(page, "GET", f"/api/portfolios/{id}/")["valuation"]
+    changed = next(position for position in known["positions"] if position["symbol"] == "AAPL") | {
+        "value": 1234567.89
+    }
+    lines[0].say(
+        "portfolio_update", {**known, "total_value": 7654321.0, "positions": [changed], "complete": False}
+    )
+    expect(page.locator("[data-view=portfolio] [data-f=total]")).to_have_text("$7,654,321.00")
+    expect(page.locator('[data-view=positions] tr[data-symbol="AAPL"] [data-f=value]')).to_have_text(
+        "$1,234,567.89"
+    )
+    expect(positions).to_have_count(12)
+
+
+# --- the light -------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_connection_is_shown_and_comes_back(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    expect(light(page)).to_have_attribute("data-state", "connected")
+    text_of(last(page, "AAPL"))
+    words = page.evaluate_handle(
+        """() => {
+            const words = [];
+            const word = document.querySelector('[data-view=light] [data-f=word]');
+            new MutationObserver(() => words.push(word.textContent)).observe(word, { childList: true, subtree: true });
+            return words;
+        }"""
+    )
+    lines[0].close(1012)
+    expect(light(page)).to_have_attribute("data-state", "connected")
+    assert words.json_value() == ["Reconnecting", "Connected"]
+    assert len(lines[0].routes) == 2
+    before = text_of(last(page, "AAPL"))
+    expect(last(page, "AAPL")).not_to_have_text(before)
+
+
+def test_a_final_close_says_why_and_offers_to_connect_again(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    expect(light(page)).to_have_attribute("data-state", "connected")
+    lines[0].close(4503)
+    expect(light(page)).to_have_attribute("data-state", "closed")
+    expect(light(page).get_by_role("status")).to_have_text("Closed")
+    page.get_by_role("button", name="Connect again").click()
+    expect(light(page)).to_have_attribute("data-state", "connected")
+    before = text_of(last(page, "AAPL"))
+    expect(last(page, "AAPL")).not_to_have_text(before)
+
+
+def test_a_feed_that_is_down_is_shown_within_a_second(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    text_of(last(page, "AAPL"))
+    expect(light(page)).to_have_attribute("data-state", "connected")
+    status = {
+        "source": "simulator",
+        "since": "2026-11-20T12:00:00.000000Z",
+        "reason": "killed",
+        "epoch": 10**10,
+    }
+    for state in ("down", "silent", "recovering", "failed", "ended"):
+        lines[0].say("feed_status", {**status, "state": state})
+        expect(light(page).get_by_role("status")).to_have_text(f"Feed {state}", timeout=1000)
+        expect(light(page)).to_have_attribute("data-state", "stale")
+        expect(page.locator("[data-note=feed]")).to_contain_text(f"Feed simulator {state} since")
+        expect(page.locator("[data-view=sources] [data-source=simulator]")).to_have_attribute(
+            "data-state", state
+        )
+    expect(row(page, "AAPL").locator(".badge")).to_have_text("no running source")
+    lines[0].say("feed_status", {**status, "state": "live"})
+    expect(light(page)).to_have_attribute("data-state", "connected", timeout=1000)
+    expect(page.locator("[data-note=feed]")).to_have_count(0)
+    expect(row(page, "AAPL").locator(".badge")).to_be_hidden()
+
+
+def test_a_stale_price_is_marked_and_dimmed(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    text_of(last(page, "AAPL"))
+    lines[0].take_over()
+    lines[0].say("asset_updates", [quote("AAPL", stale=True)])
+    expect(row(page, "AAPL").locator(".badge")).to_have_text("stale")
+    expect(row(page, "AAPL")).to_have_attribute("aria-description", re.compile("stale, last price of"))
+
+
+def test_silence_is_stale_before_it_is_lost(person: Person) -> None:
+    def silence(route: WebSocketRoute) -> None:
+        data = {
+            "status": "connected",
+            "connection_id": "x",
+            "heartbeat_interval": 3,
+            "epoch": {},
+            "limits": {},
+        }
+        route.send(frame("connection", data))
+
+    page = person.dashboard(prepare=lambda page: page.route_web_socket(SOCKET, silence))
+    expect(light(page)).to_have_attribute("data-state", "connected")
+    expect(light(page)).to_have_attribute("data-state", "stale")
+    expect(light(page)).to_have_attribute("data-state", "reconnecting")
+
+
+def test_offline_is_told_apart(person: Person) -> None:
+    person.guard.expect("ERR_INTERNET_DISCONNECTED")
+    page = person.dashboard()
+    expect(light(page)).to_have_attribute("data-state", "connected")
+    page.context.set_offline(True)
+    expect(light(page).get_by_role("status")).to_have_text("Offline")
+    expect(light(page)).to_have_attribute("data-state", "offline")
+    page.context.set_offline(False)
+    expect(light(page)).to_have_attribute("data-state", "connected")
+    before = text_of(last(page, "AAPL"))
+    expect(last(page, "AAPL")).not_to_have_text(before)
+
+
+def test_a_session_that_ends_leads_to_the_login(person: Person) -> None:
+    page = person.dashboard()
+    text_of(last(page, "AAPL"))
+    other = page.context.new_page()
+    other.goto("/portfolios/")
+    other.get_by_role("button", name="Sign out").click()
+    other.wait_for_url("**/accounts/login/**")
+    expect(page.get_by_role("alertdialog")).to_contain_text("signed out")
+    expect(light(page)).to_have_attribute("data-state", "closed")
+    page.get_by_role("link", name="Sign in again").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert "next=%2Frealtime%2Fdashboard%2F" in page.url
+
+
+# --- looks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["/realtime/dashboard/", "/portfolios/", "/portfolios/1/", "/realtime/test/"]
+)
+def test_a_phone_never_scrolls_sideways(person: Person, path: str) -> None:
+    page = person.page(viewport={"width": 375, "height": 740})
+    page.goto(path)
+    expect(page.locator(".skeleton")).to_have_count(0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_dark_follows_the_system_and_a_choice_outlives_a_reload(person: Person) -> None:
+    page = person.dashboard(color_scheme="dark")
+    background = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(background) == "rgb(15, 20, 25)"
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert page.evaluate(background) == "rgb(244, 245, 243)"
+    page.reload()
+    assert page.evaluate(background) == "rgb(244, 245, 243)"
+
+
+def test_no_live_region_reads_out_prices(person: Person) -> None:
+    page = person.dashboard()
+    text_of(last(page, "AAPL"))
+    assert page.locator("tbody [aria-live], tbody [role=status], tbody [role=alert]").count() == 0
+    assert page.locator("[data-view=light] [role=status]").count() == 1
