@@ -2,72 +2,35 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
-import pytest_asyncio
 
-from assets.snapshots import LAST_KEY, connection, read_quotes
+from assets.snapshots import connection, read_quotes
 from realtime.bus import (
     LEASE_SECONDS,
-    MANUAL,
     PROCESS_SECONDS,
     PROCESSES_KEY,
     REDIS_CONNECTIONS,
-    Batch,
     FeedBus,
     Fenced,
     StateLost,
-    WebBus,
-    decode_batch,
     decode_status,
     is_live,
-    new_layer,
     new_redis,
     read_feeds,
     read_feeds_sync,
     wanted_key,
 )
-from realtime.jobs import read_job, request_update
-from realtime.manual_price import publish_manual_price
 from realtime.protocol import Mode, QuoteRecord, decode_quote, encode_quote
-from tests.realtime.builders import make_record, make_status
+from tests.realtime.builders import make_record, make_status, next_batch
+from tests.realtime.conftest import MakeFeed, MakeWeb
 
 pytestmark = pytest.mark.asyncio
-
-MakeFeed = Callable[..., FeedBus]
-MakeWeb = Callable[[str], WebBus]
-
-
-@pytest_asyncio.fixture
-async def feed() -> AsyncIterator[MakeFeed]:
-    """Makes the bus of one source in one feed process, named by its owner."""
-    client, layer = new_redis(), new_layer()
-
-    def make(owner: str = "first", source: str = "simulator") -> FeedBus:
-        return FeedBus(source, owner, client, layer)
-
-    yield make
-    await layer.flush()
-    await client.aclose()
-
-
-@pytest_asyncio.fixture
-async def web() -> AsyncIterator[MakeWeb]:
-    """Makes the bus of a web process."""
-    made: list[WebBus] = []
-
-    def make(process: str) -> WebBus:
-        made.append(WebBus(process))
-        return made[-1]
-
-    yield make
-    for bus in made:
-        await bus.close()
 
 
 def lapse_lease(bus: FeedBus) -> None:
@@ -83,14 +46,6 @@ def lapse_process(process: str) -> None:
 
 def of(records: Mapping[str, QuoteRecord]) -> Callable[[str], QuoteRecord | None]:
     return records.get
-
-
-async def next_batch(bus: WebBus) -> Batch:
-    async with asyncio.timeout(5):
-        while True:
-            message = await bus.receive()
-            if message["type"] == "feed.batch":
-                return decode_batch(message)
 
 
 # --- who leads -------------------------------------------------------------------------------------------------------
@@ -359,85 +314,6 @@ async def test_a_source_is_live_if_it_said_so_within_three_seconds() -> None:
     assert is_live(status(2.9), moment)
     assert not is_live(status(3.1), moment)
     assert not is_live(status(0, "recovering"), moment)
-
-
-# --- jobs ------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_job_reaches_each_sources_leader_once_and_its_result_can_be_read(feed: MakeFeed) -> None:
-    simulator = feed()
-    asked = {"simulator": ["AAPL", "MSFT"], "coinbase": ["BTC-USD"], "": ["FUND"]}
-    job_id = request_update(asked, user_id=7)
-
-    job = await simulator.next_job()
-    assert job is not None and (job.id, job.symbols) == (job_id, ["AAPL", "MSFT"])
-    assert await simulator.next_job() is None
-    assert await feed(source="coinbase").next_job() is not None
-    await simulator.finish_job(job, ["AAPL"], {"MSFT": "no answer"})
-
-    found = read_job(job_id)
-    assert found is not None
-    assert (found.user_id, found.symbols) == (7, asked)
-    assert found.results.keys() == {"simulator"}
-    result = found.results["simulator"]
-    assert (result["updated"], result["failed"]) == (["AAPL"], {"MSFT": "no answer"})
-    assert found.requested_at <= result["finished_at"]
-
-
-async def test_jobs_keep_their_order(feed: MakeFeed) -> None:
-    leader = feed()
-    ids = [request_update({"simulator": [symbol]}, user_id=1) for symbol in ("A", "B", "C")]
-
-    taken = [await leader.next_job() for _ in ids]
-
-    assert [job.id for job in taken if job] == ids
-
-
-async def test_a_job_for_a_source_that_nobody_leads_is_forgotten() -> None:
-    job_id = request_update({"nobody": ["AAPL"]}, user_id=1)
-
-    assert 0 < connection().ttl("lf:jobs:nobody") <= 60
-    assert 0 < connection().ttl(f"lf:job:{job_id}") <= 3600
-    assert read_job("unknown") is None
-
-
-# --- prices by hand --------------------------------------------------------------------------------------------------
-
-
-async def publish_by_hand(price: str, previous_close: str | None = None) -> QuoteRecord:
-    close = None if previous_close is None else Decimal(previous_close)
-    return await asyncio.to_thread(
-        publish_manual_price, "FUND", Decimal(price), datetime(2026, 11, 20, tzinfo=UTC), "EUR", close
-    )
-
-
-async def test_a_price_by_hand_is_the_last_value_and_travels_like_a_tick(web: MakeWeb) -> None:
-    listener = web("w")
-    await listener.listen()
-
-    first = await publish_by_hand("99.5", "100")
-    second = await publish_by_hand("101")
-
-    batches = [await next_batch(listener), await next_batch(listener)]
-    assert [(batch.source, batch.number) for batch in batches] == [(MANUAL, 1), (MANUAL, 2)]
-    assert batches[0].epoch == batches[1].epoch
-    assert set(batches[0].updates[0].payloads) == {"ltpc", "quote"}
-    assert (first.change, first.change_percent) == (Decimal("-0.5"), Decimal("-0.50"))
-    assert (second.change, second.seq) == (None, 2)
-    text: Any = connection().hget(LAST_KEY, "FUND")
-    assert decode_quote(text) == second
-    assert second.as_of == "2026-11-20T00:00:00.000000Z"
-    assert (await listener.renew([], {})).manual_number == 2
-
-
-async def test_prices_by_hand_begin_a_later_epoch_when_redis_forgot() -> None:
-    first = await publish_by_hand("1")
-    connection().flushdb()
-    connection().hset("lf:manual", "epoch", first.epoch + 1)
-
-    second = await publish_by_hand("2")
-
-    assert (second.epoch, second.seq) == (first.epoch + 1, 1)
 
 
 # --- the layer -------------------------------------------------------------------------------------------------------
