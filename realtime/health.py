@@ -53,7 +53,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
     hub = local_hub()
     checks = {
         "database": _database_answers(),
-        "redis": _redis_answers(),
+        # The hub has asked already; in a Redis that hangs, asking again would take seconds.
+        "redis": (hub is None or hub.redis_ok) and _redis_answers(),
         "hub": hub is not None and hub.redis_ok and not hub.draining,
     }
     feeds = {name: feed_summary(status) for name, status in _feeds().items()} if checks["redis"] else {}
@@ -124,8 +125,16 @@ def websocket_info(request: HttpRequest) -> HttpResponse:
 @api_view(["GET"])
 def health(request: Request) -> Response:
     """Whether prices flow, and how many connections are open over all processes."""
-    feeds = _feeds()
-    processes = read_processes()
+    try:
+        feeds, processes = read_feeds_sync(), read_processes()
+    except redis.exceptions.RedisError:
+        unknown: dict[str, Any] = {
+            "price_feed_running": False,
+            "active_connections": None,
+            "feeds": {},
+            "timestamp": now(),
+        }
+        return Response(unknown, status=503)
     return Response(
         {
             "price_feed_running": any(is_live(status) for status in feeds.values()),
