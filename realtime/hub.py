@@ -108,9 +108,12 @@ class Hub:
         tasks = [*self._loops, *self._tasks, *([self._listen_task] if self._listen_task else [])]
         self._loops.clear()
         self._listen_task = None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # More than once: redis-py sometimes swallows a cancellation (once in fifty where a command is in flight).
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            _, pending = await asyncio.wait(tasks, timeout=0.1)
+            tasks = list(pending)
         with contextlib.suppress(*UNREACHABLE, redis.exceptions.RedisError):
             await self.bus.leave()
         await self.bus.close()
