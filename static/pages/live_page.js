@@ -10,6 +10,7 @@ import { ConnectionLight, feedText, troubledFeeds } from "./connection_light.js"
 import { part, view } from "./dom.js";
 import { Notes } from "./notes.js";
 
+const GAP_SHOWN = 12000; // milliseconds
 const SESSION_GONE = new Set([4500, 4504]);
 const CLOSE_REASONS = /** @type {Record<number, string>} */ ({
   4501: "This page is not allowed to connect.",
@@ -23,6 +24,7 @@ export class LivePage {
   notes = new Notes(view("notes"));
   light = new ConnectionLight(view("light"), this.client);
   #framePlanned = false;
+  /** @type {any} */ #gapTimer = null;
 
   /**
    * @param {{
@@ -59,8 +61,17 @@ export class LivePage {
       this.#framePlanned = false;
       const changes = this.store.takeChanges();
       if (changes.feeds.size) this.showFeeds();
+      for (const source of changes.gaps) this.#showGap(source);
       this.paint(changes);
     });
+  }
+
+  /** A gap too short for the light to turn is said all the same. */
+  #showGap(/** @type {string} */ source) {
+    if (!this.feedMatters(source)) return;
+    this.notes.show("gap", `Feed ${source} resumed after a gap. Every price was fetched anew.`);
+    clearTimeout(this.#gapTimer);
+    this.#gapTimer = setTimeout(() => this.notes.hide("gap"), GAP_SHOWN);
   }
 
   /** @param {import("../realtime/client.js").StateChange} change */

@@ -7,7 +7,7 @@
  * @typedef {Record<string, any> & {symbol: string}} Quote
  * @typedef {Record<string, any> & {portfolio_id: number, positions: Array<Record<string, any>>}} Portfolio
  * @typedef {{source: string, state: string, since?: string, reason?: string, epoch?: number}} Feed
- * @typedef {{symbols: Set<string>, portfolios: Set<number>, feeds: Set<string>}} Changes
+ * @typedef {{symbols: Set<string>, portfolios: Set<number>, feeds: Set<string>, gaps: Set<string>}} Changes
  */
 
 // States in which a source delivers, or is about to.
@@ -19,7 +19,7 @@ export class Store {
   /** @type {Map<string, Feed>} */ feeds = new Map();
   /** @type {Map<string, number>} */ #epochs = new Map(); // by source, as the server last named them
   /** @type {Set<string>} */ #unfenced = new Set(); // symbols whose next quote is taken whatever its number
-  /** @type {Changes} */ #changes = { symbols: new Set(), portfolios: new Set(), feeds: new Set() };
+  #changes = noChanges();
   /** @type {Set<() => void>} */ #listeners = new Set();
 
   /**
@@ -35,7 +35,7 @@ export class Store {
   /** @returns {Changes} everything that changed since the last call */
   takeChanges() {
     const changes = this.#changes;
-    this.#changes = { symbols: new Set(), portfolios: new Set(), feeds: new Set() };
+    this.#changes = noChanges();
     return changes;
   }
 
@@ -91,8 +91,13 @@ export class Store {
     this.#changes.portfolios.add(update.portfolio_id);
   }
 
-  /** @param {Feed} feed */
+  /**
+   * A new epoch of a source that was known is a gap: something may have been missed, and all of it came anew.
+   * @param {Feed} feed
+   */
   applyFeed(feed) {
+    const known = this.feeds.get(feed.source);
+    if (known?.epoch != null && feed.epoch != null && known.epoch !== feed.epoch) this.#changes.gaps.add(feed.source);
     if (feed.epoch != null && feed.epoch !== this.#epochs.get(feed.source)) this.#newEpoch(feed.source, feed.epoch);
     this.feeds.set(feed.source, Object.freeze({ ...feed }));
     this.#changes.feeds.add(feed.source);
@@ -134,6 +139,11 @@ export class Store {
     this.portfolios.delete(id);
     this.#changes.portfolios.add(id);
   }
+}
+
+/** @returns {Changes} */
+function noChanges() {
+  return { symbols: new Set(), portfolios: new Set(), feeds: new Set(), gaps: new Set() };
 }
 
 /**

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -124,3 +125,12 @@ def api(page: Page, method: str, path: str, body: Any = None) -> Any:
     response = page.request.fetch(path, method=method, data=body, headers=headers)
     assert response.ok, f"{method} {path}: {response.status} {response.text()}"
     return None if response.status == 204 else response.json()
+
+
+def wait_for(page: Page, condition: str, within_ms: int = 10_000) -> None:
+    """Waits for an expression of the page; `wait_for_function` would need the eval that the policy forbids."""
+    deadline = time.monotonic() + within_ms / 1000
+    while not page.evaluate(condition):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"expected {condition.strip()} within {within_ms} ms")
+        page.wait_for_timeout(50)

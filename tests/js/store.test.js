@@ -101,6 +101,14 @@ describe("feeds", () => {
   });
 });
 
+test("a new epoch of a known source is a gap, its first one is not", () => {
+  const store = fresh();
+  store.apply({ type: "feed_status", data: { source: "simulator", state: "live", epoch: 7 } });
+  assert.equal(store.takeChanges().gaps.size, 0);
+  store.apply({ type: "feed_status", data: { source: "simulator", state: "live", epoch: 8 } });
+  assert.deepEqual([...store.takeChanges().gaps], ["simulator"]);
+});
+
 test("changes are handed out once, however many frames made them", () => {
   const store = fresh();
   let calls = 0;
