@@ -26,7 +26,18 @@ class OpenBar:
     `fresh` says that the bar may have begun before we listened, so that what is stored of it must be kept.
     """
 
-    __slots__ = ("close", "end", "first_quantity", "fresh", "high", "interval", "low", "open", "start", "volume")
+    __slots__ = (
+        "close",
+        "end",
+        "first_quantity",
+        "fresh",
+        "high",
+        "interval",
+        "low",
+        "open",
+        "start",
+        "volume",
+    )
 
     def __init__(self, interval: Interval, start: datetime, price: Decimal, *, fresh: bool = False) -> None:
         self.interval: Interval = interval

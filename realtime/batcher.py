@@ -26,6 +26,7 @@ FUTURE_LIMIT = timedelta(seconds=5)
 # A bar is closed by the clock this long after its end, so that ticks on their way still count.
 BAR_GRACE = timedelta(seconds=2)
 
+
 def publisher(symbol: str, sources: Iterable[str], live: Mapping[str, Collection[str]]) -> str | None:
     """Returns the asset's first source, by priority, that is live and does not refuse the asset.
 
@@ -237,7 +238,9 @@ class Batcher:
 
     # -- what it follows
 
-    def follow(self, listings: Iterable[Listing], now: datetime, monotonic: float) -> tuple[list[Line], list[Line]]:
+    def follow(
+        self, listings: Iterable[Listing], now: datetime, monotonic: float
+    ) -> tuple[list[Line], list[Line]]:
         """Follows exactly these; returns the lines that are new and those that are gone."""
         wanted = {listing.symbol: listing for listing in listings}
         added, gone = [], []
@@ -402,7 +405,12 @@ class Batcher:
             line.bid = quote.bid
         if quote.ask is not None:
             line.ask = quote.ask
-        if quote.high is not None or quote.low is not None or quote.open is not None or quote.volume is not None:
+        if (
+            quote.high is not None
+            or quote.low is not None
+            or quote.open is not None
+            or quote.volume is not None
+        ):
             line.window = quote.window
             line.open, line.high, line.low, line.volume = quote.open, quote.high, quote.low, quote.volume
             if quote.window == "session" and line.bars.day is not None:
@@ -439,7 +447,9 @@ class Batcher:
         quantity: Decimal | None,
         is_repeated: bool,
     ) -> None:
-        if (self._has_own_clock or received_at >= line.session_start + DAY) and as_of >= line.session_start + DAY:
+        if (
+            self._has_own_clock or received_at >= line.session_start + DAY
+        ) and as_of >= line.session_start + DAY:
             line.roll(session_start_of(as_of))
         elif self._has_own_clock and line.floor is None and as_of < line.session_start:
             line.session_start = session_start_of(as_of)

@@ -94,7 +94,10 @@ def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
             ids.update(Asset.objects.filter(symbol__in=symbols).values_list("symbol", "id"))
         rows = [
             FeedSymbol(
-                asset_id=ids[symbol], source=source, symbol=new.source_symbol, priority=PRIORITIES.get(source, 0)
+                asset_id=ids[symbol],
+                source=source,
+                symbol=new.source_symbol,
+                priority=PRIORITIES.get(source, 0),
             )
             for symbol, new in missing.items()
         ]
@@ -152,7 +155,9 @@ def read_open_bars(asset_ids: Sequence[int], now: datetime) -> dict[str, list[Ba
     found: dict[str, list[Bar]] = defaultdict(list)
     for ids in chunks(asset_ids):
         for interval, start in starts.items():
-            rows = PriceBar.objects.filter(asset_id__in=ids, interval=interval, start=start).select_related("asset")
+            rows = PriceBar.objects.filter(asset_id__in=ids, interval=interval, start=start).select_related(
+                "asset"
+            )
             for row in rows:
                 found[row.asset.symbol].append(_bar(row))
     return found
@@ -160,7 +165,9 @@ def read_open_bars(asset_ids: Sequence[int], now: datetime) -> dict[str, list[Ba
 
 def latest_daily_starts(asset_ids: Sequence[int]) -> dict[int, datetime]:
     """Returns the start of each asset's newest daily bar."""
-    newest = PriceBar.objects.filter(asset=OuterRef("pk"), interval="1d").order_by("-start").values("start")[:1]
+    newest = (
+        PriceBar.objects.filter(asset=OuterRef("pk"), interval="1d").order_by("-start").values("start")[:1]
+    )
     found: dict[int, datetime] = {}
     for ids in chunks(asset_ids):
         rows = Asset.objects.filter(id__in=ids).annotate(newest=Subquery(newest)).values_list("id", "newest")

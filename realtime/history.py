@@ -63,7 +63,11 @@ def missing_days(listings: Sequence[Listing], now: datetime) -> list[MissingDays
     missing = []
     for one in listings:
         last = newest.get(one.asset_id)
-        count = MOST_DAYS if last is None else min(MOST_DAYS, (yesterday - session_start(last)) // timedelta(days=1))
+        count = (
+            MOST_DAYS
+            if last is None
+            else min(MOST_DAYS, (yesterday - session_start(last)) // timedelta(days=1))
+        )
         if count > 0:
             missing.append(MissingDays(one, count + 1, last))
     return missing

@@ -15,7 +15,9 @@ def notify(*states: str) -> bool:
     if address.startswith("@"):  # Linux's abstract name space
         address = "\0" + address[1:]
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
+        with socket.socket(
+            socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        ) as sender:
             sender.sendto("\n".join(states).encode(), address)
     except OSError as error:
         log.debug("the service manager was not told", extra={"error": str(error)})

@@ -26,7 +26,6 @@ from realtime.bus import (
     FeedBus,
     FeedStatus,
     Fenced,
-    Job,
     SourceState,
     StateLost,
     is_live,
@@ -59,6 +58,7 @@ from realtime.feeds.base import (
 )
 from realtime.feeds.runner import FeedRunner
 from realtime.history import fill_daily_bars, missing_days, store_days
+from realtime.jobs import Job
 from realtime.notify import notify
 from realtime.protocol import QuoteRecord, decode_quote, wire_time
 from realtime.sources import Source
@@ -93,6 +93,30 @@ UNREACHABLE = (RedisError, OSError, TimeoutError)
 def process_name() -> str:
     """Returns a name that no other feed process has, however machines and process ids repeat."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+async def end(tasks: Iterable["asyncio.Task[None]"]) -> None:
+    """Cancels tasks until they have ended.
+
+    Once is not enough: where redis-py's own time-out and a cancellation meet in one turn of the loop, as when a
+    frozen process wakes up, the call returns as if neither had been.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=RETRY_SECONDS)
+
+
+async def first_failure(
+    tasks: Iterable["asyncio.Task[None]"], until: "asyncio.Task[None] | None" = None
+) -> None:
+    """Waits until one of them fails, and raises that; or until `until` is done, when it is given."""
+    waiting = set(tasks)
+    while waiting and (until is None or not until.done()):
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
 
 
 class SourceFeed:
@@ -227,65 +251,82 @@ class SourceFeed:
     async def run(self) -> None:
         """Stands by, leads, and stands by again, until it is cancelled."""
         while not self.stopping:
-            await self._stand_by()
             try:
-                await self._lead()
-            except* Fenced:
+                if await self._stand_by():
+                    await self._lead()
+            except Fenced:
                 log.warning("another process leads now", extra={"source": self.name})
 
-    async def _stand_by(self) -> None:
-        while True:
+    async def _stand_by(self) -> bool:
+        """Waits for the lease; returns whether this process has it now."""
+        while not self.stopping:
             try:
                 async with self._calls:
-                    if await self._bus.acquire():
-                        break
+                    leads = await self._bus.acquire()
                 self._trouble_ends()
+                if leads:
+                    log.info("leading", extra={"source": self.name, "epoch": self._bus.epoch})
+                    return True
                 if self.status != "standby":
                     self._enter("standby", "another process leads")
                     log.info("standing by: another process leads", extra={"source": self.name})
             except UNREACHABLE as error:
                 self._troubled(error)
             await self._clock.sleep(STANDBY_SECONDS)
-        self._trouble_ends()
-        log.info("leading", extra={"source": self.name, "epoch": self._bus.epoch})
+        return False
 
     async def _lead(self) -> None:
+        """Leads until it is cancelled, or until another process does, which raises Fenced."""
         self.batcher = self._new_batcher()
         self.refused = {}
         self.leads, self._epoch_due, self._epoch_is_unused = True, "", True
         self._enter("connecting", "")
+        # No TaskGroup: before Python 3.13 it leaves its parent marked as cancelled when a child fails late.
+        tasks = [asyncio.create_task(self._keep(), name=f"{self.name} heartbeat")]
+        fenced = False
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._keep(), name=f"{self.name} heartbeat")
-                await self._prepare()
-                runner = self._runner = FeedRunner(
-                    self.source.feed,
-                    self,
-                    clock=self._clock,
-                    recorder=self._recorder,
-                    symbols=[line.listing.source_symbol for line in self.batcher.lines.values()],
-                    interval=self._interval,
-                    batch_size=self._batch_size,
-                )
-                tasks.create_task(self._flush_forever(), name=f"{self.name} flush")
-                tasks.create_task(self._follow_forever(), name=f"{self.name} symbols")
-                tasks.create_task(self._work_forever(), name=f"{self.name} jobs")
-                tasks.create_task(self._fill_history_forever(), name=f"{self.name} history")
-                tasks.create_task(runner.run(), name=f"{self.name} feed")
-        except BaseExceptionGroup as errors:
-            if errors.split(Fenced)[0] is None:
-                await self._leave()
-            raise
-        except BaseException:
-            await self._leave()
+            prepared = asyncio.create_task(self._prepare(), name=f"{self.name} start")
+            tasks.append(prepared)
+            await first_failure(tasks, until=prepared)
+            tasks += self._work(self._new_runner())
+            await first_failure(tasks)
+        except Fenced:
+            fenced = True
             raise
         finally:
-            self.leads = False
             self._runner = None
+            await end(tasks)
+            if not fenced:
+                await self._leave()
+            self.leads = False
+
+    def _new_runner(self) -> FeedRunner:
+        self._runner = FeedRunner(
+            self.source.feed,
+            self,
+            clock=self._clock,
+            recorder=self._recorder,
+            symbols=[line.listing.source_symbol for line in self.batcher.lines.values()],
+            interval=self._interval,
+            batch_size=self._batch_size,
+        )
+        return self._runner
+
+    def _work(self, runner: FeedRunner) -> list["asyncio.Task[None]"]:
+        """Starts all that a leader does beside keeping its lease."""
+        parts = {
+            "flush": self._flush_forever(),
+            "symbols": self._follow_forever(),
+            "jobs": self._jobs_forever(),
+            "history": self._fill_history_forever(),
+            "feed": runner.run(),
+        }
+        return [asyncio.create_task(part, name=f"{self.name} {name}") for name, part in parts.items()]
 
     async def _leave(self) -> None:
         """Sends what is left, says good-bye and gives up the lease; each in bounded time."""
-        self._store.put([], [BarRow(*row, self.name) for row in self.batcher.open_bars()])
+        bars = [*self.batcher.take_bars(), *self.batcher.open_bars()]
+        self._store.put([], [BarRow(*row, self.name) for row in bars])
         self._enter("stopped", "the price feed was stopped")
         with suppress(*UNREACHABLE, StateLost, Fenced):
             async with asyncio.timeout(LEAVE_SECONDS):
@@ -517,7 +558,9 @@ class SourceFeed:
         for symbol in symbols:
             line = self.batcher.lines[symbol]
             if line.price is not None:
-                rows.append(PriceRow(line.listing.asset_id, line.price, line.as_of, self.name, line.received_at))
+                rows.append(
+                    PriceRow(line.listing.asset_id, line.price, line.as_of, self.name, line.received_at)
+                )
         return rows
 
     def tick(self) -> None:
@@ -539,20 +582,20 @@ class SourceFeed:
 
     # -- jobs
 
-    async def _work_forever(self) -> None:
+    async def _jobs_forever(self) -> None:
         while True:
             await self._clock.sleep(JOB_SECONDS)
             try:
                 async with self._calls:
                     job = await self._bus.next_job()
                 if job is not None:
-                    await self._work(job)
+                    await self._do(job)
             except StateLost:
                 self.begin_epoch("Redis lost its data")
             except UNREACHABLE as error:
                 self._troubled(error)
 
-    async def _work(self, job: Job) -> None:
+    async def _do(self, job: Job) -> None:
         """Publishes again what is asked for: freshly fetched from a polled source, the last values of a stream."""
         failed: dict[str, str] = {}
         if isinstance(self.source.feed, PolledFeed):
@@ -649,7 +692,9 @@ class PriceFeed:
                 )
                 for source in self._sources
             ]
-            log.info("price feed started", extra={"sources": [feed.name for feed in self.feeds], "owner": owner})
+            log.info(
+                "price feed started", extra={"sources": [feed.name for feed in self.feeds], "owner": owner}
+            )
             jobs = [asyncio.create_task(feed.run(), name=feed.name) for feed in self.feeds]
             jobs += [
                 asyncio.create_task(self._every_second(client), name="seconds"),
@@ -692,7 +737,7 @@ class PriceFeed:
     async def _every_second(self, client: "redis.Redis") -> None:
         offset = self._offset()
         notify("READY=1")
-        while True:
+        while not self._stopped.is_set():
             if abs(self._offset() - offset) > CLOCK_JUMP_SECONDS:
                 log.warning("the clock was set", extra={"seconds": self._offset() - offset})
                 for feed in self.feeds:
@@ -743,5 +788,3 @@ class PriceFeed:
                 log.info("minute bars pruned", extra={"bars": pruned})
             except Exception as error:  # tomorrow is another day
                 log.warning("minute bars not pruned", extra={"error": repr(error)})
-
-

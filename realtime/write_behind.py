@@ -120,7 +120,11 @@ class WriteBehind:
     def _run(self) -> None:
         while True:
             with self._condition:
-                while not self._calls and not self._closing and (wait := self._next_write - time.monotonic()) > 0:
+                while (
+                    not self._calls
+                    and not self._closing
+                    and (wait := self._next_write - time.monotonic()) > 0
+                ):
                     self._condition.wait(wait)
                 call = self._calls.popleft() if self._calls else None
                 closing = self._closing
@@ -176,7 +180,10 @@ class WriteBehind:
         now = time.monotonic()
         if now - self._logged_at > LOG_AGAIN_SECONDS:
             self._logged_at = now
-            log.error("the database does not answer; rows wait", extra={"error": self.error, "rows": len(self._prices)})
+            log.error(
+                "the database does not answer; rows wait",
+                extra={"error": self.error, "rows": len(self._prices)},
+            )
 
 
 def _key(row: BarRow) -> tuple[int, str, datetime]:

@@ -97,7 +97,9 @@ def test_a_resumed_bar_goes_on_from_what_was_stored() -> None:
 
 
 def test_a_bar_that_may_have_begun_before_us_joins_what_is_stored() -> None:
-    ours = BuiltBar(bar(open=Decimal(8), high=Decimal(20), low=Decimal(8), volume=Decimal(7)), True, Decimal(2))
+    ours = BuiltBar(
+        bar(open=Decimal(8), high=Decimal(20), low=Decimal(8), volume=Decimal(7)), True, Decimal(2)
+    )
     assert ours.joined(bar()) == bar(high=Decimal(20), low=Decimal(8), volume=Decimal(105))
 
 

@@ -61,7 +61,7 @@ def test_a_quote_and_its_depth_are_one_step() -> None:
     for number in (1, 2, 3):
         record = take(batcher, make_quote(as_of=NOON + number * SECOND), depth)
         assert record is not None and record.seq == number
-    assert record.bids == levels
+    assert record is not None and record.bids == levels
     assert (record.bid, record.ask) == (Decimal(99), Decimal(101))
 
 
@@ -73,7 +73,9 @@ operations = st.lists(
             st.integers(-3, 60),
             st.integers(-1, 50),
         ),
-        st.tuples(st.just("trade"), st.sampled_from(["AAPL", "MSFT"]), st.integers(0, 60), st.integers(1, 50)),
+        st.tuples(
+            st.just("trade"), st.sampled_from(["AAPL", "MSFT"]), st.integers(0, 60), st.integers(1, 50)
+        ),
         st.tuples(st.sampled_from(["flush", "lost", "touch", "restart", "clock"])),
     ),
     max_size=80,
@@ -104,7 +106,9 @@ def test_the_last_value_arrives_numbers_grow_and_nothing_goes_back(steps: list[t
                 as_of = NOON + offset * SECOND
                 maker = make_quote if kind == "tick" else make_trade
                 event = maker(str(price), as_of)
-                batcher.take([type(event)(**{**_fields(event), "symbol": symbol.lower()})], NOON + 60 * SECOND, clock)
+                batcher.take(
+                    [type(event)(**{**_fields(event), "symbol": symbol.lower()})], NOON + 60 * SECOND, clock
+                )
                 if price > 0 and as_of >= floor.get(symbol, as_of):
                     expected[symbol], floor[symbol] = Decimal(price), as_of
             case ("flush",):
@@ -204,7 +208,12 @@ def test_a_rolling_window_is_marked_and_grows_with_a_trade() -> None:
     quote = make_quote("5", open=Decimal(4), high=Decimal(6), low=Decimal(3), volume=Decimal(9), window="24h")
     record = take(batcher, quote, make_trade("7", NOON + SECOND))
     assert record is not None
-    assert (record.window, record.high, record.open, record.volume) == ("24h", Decimal(7), Decimal(4), Decimal(9))
+    assert (record.window, record.high, record.open, record.volume) == (
+        "24h",
+        Decimal(7),
+        Decimal(4),
+        Decimal(9),
+    )
 
 
 # -- the session
@@ -316,7 +325,9 @@ def test_a_clock_set_back_makes_nothing_stale() -> None:
 
 def test_a_last_price_survives_a_restart_with_all_of_its_record() -> None:
     before = make_batcher()
-    record = take(before, make_quote("5", high=Decimal(6), low=Decimal(4), open=Decimal(5), volume=Decimal(9)))
+    record = take(
+        before, make_quote("5", high=Decimal(6), low=Decimal(4), open=Decimal(5), volume=Decimal(9))
+    )
     assert record is not None
     batcher = Batcher("simulator", stale_after=300.0)
     batcher.follow([make_listing()], NOON + SECOND, 0.0)
@@ -342,7 +353,9 @@ def test_a_new_epoch_sends_everything_again_from_one() -> None:
     batcher.changed()
     batcher.restart()
     batcher.begin(8, superseded={"MSFT"})
-    assert {symbol: (record.epoch, record.seq) for symbol, record in batcher.changed().items()} == {"AAPL": (8, 1)}
+    assert {symbol: (record.epoch, record.seq) for symbol, record in batcher.changed().items()} == {
+        "AAPL": (8, 1)
+    }
     assert batcher.last("MSFT") is None
 
 
@@ -379,7 +392,10 @@ def test_an_unlisted_asset_is_forgotten_and_a_new_one_followed() -> None:
     take(batcher, make_quote("5"))
     batcher.take([make_quote("6", NOON + SECOND)], NOON, 0.0)
     added, gone = batcher.follow([make_listing("MSFT"), make_listing("V")], NOON, 0.0)
-    assert ([line.listing.symbol for line in added], [line.listing.symbol for line in gone]) == (["V"], ["AAPL"])
+    assert ([line.listing.symbol for line in added], [line.listing.symbol for line in gone]) == (
+        ["V"],
+        ["AAPL"],
+    )
     assert batcher.changed() == {}
     batcher.put_back(["AAPL"])
 

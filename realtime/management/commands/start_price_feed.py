@@ -58,9 +58,15 @@ class Command(BaseCommand):
             help="how many symbols a polled source is asked for at once (default: %(default)s)",
         )
         parser.add_argument("--verbose", action="store_true", help="log every flush")
-        parser.add_argument("--record", metavar="FILE", help="write the frames of the one source as they arrive")
-        parser.add_argument("--recording", metavar="FILE", help="what the source replay plays (default: REPLAY_FILE)")
-        parser.add_argument("--speed", type=positive_seconds, metavar="N", help="replay so many times as fast")
+        parser.add_argument(
+            "--record", metavar="FILE", help="write the frames of the one source as they arrive"
+        )
+        parser.add_argument(
+            "--recording", metavar="FILE", help="what the source replay plays (default: REPLAY_FILE)"
+        )
+        parser.add_argument(
+            "--speed", type=positive_seconds, metavar="N", help="replay so many times as fast"
+        )
         parser.add_argument("--loop", action="store_true", default=None, help="replay again and again")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -101,7 +107,11 @@ class Command(BaseCommand):
 
 
 def run(
-    make: type[PriceFeed], sources: list[Source], interval: float, batch_size: int, recorder: FrameRecorder | None
+    make: type[PriceFeed],
+    sources: list[Source],
+    interval: float,
+    batch_size: int,
+    recorder: FrameRecorder | None,
 ) -> bool:
     """Runs a price feed on the fastest loop there is, until it ends or a signal stops it."""
 

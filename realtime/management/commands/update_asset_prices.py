@@ -38,7 +38,9 @@ class Command(BaseCommand):
             metavar="A",
             help="only these assets, separated by spaces or commas (default: all)",
         )
-        parser.add_argument("--historical", action="store_true", help="daily bars instead of the current price")
+        parser.add_argument(
+            "--historical", action="store_true", help="daily bars instead of the current price"
+        )
         parser.add_argument(
             "--days",
             type=day_count,
@@ -110,7 +112,9 @@ class Command(BaseCommand):
         for change in outcome.updated:
             before = "none" if change.before is None else plain(change.before)
             price = plain(change.price)
-            self.stdout.write(f"{change.symbol}: {before} -> {price} ({change.source}, {wire_time(change.as_of)})")
+            self.stdout.write(
+                f"{change.symbol}: {before} -> {price} ({change.source}, {wire_time(change.as_of)})"
+            )
         for symbol, count in outcome.bars.items():
             self.stdout.write(f"{symbol}: {count} daily bars new or changed")
         for symbol, reason in outcome.failed.items():
