@@ -149,9 +149,7 @@ class Supervisor:
                     f"{program.name}: cannot run {program.argv[0]}: {error.strerror}"
                 ) from error
         if process.stdout is not None:
-            relay = asyncio.create_task(
-                self._relay(program, process.stdout), name=f"relay {program.name}"
-            )
+            relay = asyncio.create_task(self._relay(program, process.stdout), name=f"relay {program.name}")
             self._relays.add(relay)
             relay.add_done_callback(self._relays.discard)
         return process
