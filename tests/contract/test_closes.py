@@ -286,3 +286,21 @@ def test_a_client_that_vanishes_leaves_nothing_behind(strict: System) -> None:
     wait_until(lambda: count() == 1, 10, "the connection to be counted")
     gone.abort()
     wait_until(lambda: count() == 0, 10, "the connection to be forgotten")
+
+
+def test_clients_that_vanish_while_they_subscribe_leave_no_subscription(strict: System) -> None:
+    symbols = [asset["symbol"] for asset in ok(strict.session().get("/api/assets/")).json["results"]]
+    for number in range(30):
+        socket = strict.connect()
+        for symbol in symbols[: 1 + number % len(symbols)]:
+            socket.send("subscribe_asset", {"symbol": symbol, "mode": ("ltpc", "quote", "full")[number % 3]})
+            if number % 2:
+                socket.send("unsubscribe_asset", {"symbol": symbol})
+        socket.send("subscribe_portfolio", {"portfolio_id": 1 + number % 3})
+        socket.abort()
+    wait_until(lambda: strict.metric("ws_connections") == 0, 10, "all connections to be forgotten")
+    assert strict.metric("ws_subscriptions") == 0
+    socket = strict.connect()
+    socket.subscribe(*symbols)
+    for symbol in symbols:
+        socket.update(symbol)

@@ -171,6 +171,16 @@ def test_a_mode_that_no_source_fills_is_unsupported_mode(socket: Socket, mode: s
     assert len(result["message"]) < 200
 
 
+@pytest.mark.parametrize("mode", ["full_d30", "option_greeks"])
+def test_a_mode_is_filled_or_refused_and_never_quietly_degraded(socket: Socket, mode: str) -> None:
+    result = socket.results("subscribe_asset", {"symbol": "AAPL", "mode": mode})[0]
+    if result["status"] == "error":
+        assert result["code"] == "unsupported_mode"
+        return
+    data = socket.update("AAPL")
+    assert len(data["bids"]) == 30 if mode == "full_d30" else data["delta"] is not None
+
+
 def test_depth_of_an_asset_without_a_source_is_unsupported_mode(system: System, socket: Socket) -> None:
     system.session().post("/api/assets/", {"symbol": "NODEPTH", "name": "n", "currency": "USD"})
     result = socket.results("subscribe_asset", {"symbol": "NODEPTH", "mode": "full"})[0]
