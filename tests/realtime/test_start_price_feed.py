@@ -1,0 +1,99 @@
+"""`start_price_feed`: what it refuses, and what it tells a service manager."""
+
+import socket
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from assets.models import Asset
+from realtime.feed_store import read_listings
+from realtime.notify import notify
+from realtime.sources import NAMES, Options, SourceError, open_source
+from tests.realtime.feed_process import feed_process
+from tests.vendors.frames import made_up, write_frames
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--source", "nope"], "expected a source of simulator, coinbase"),
+        (["--interval", "0"], "expected a number above 0, was '0'"),
+        (["--interval", "nan"], "expected a number above 0, was 'nan'"),
+        (["--batch-size", "-1"], "expected a whole number above 0, was '-1'"),
+        (["--batch-size", "1.5"], "expected a whole number above 0, was '1.5'"),
+        (["--source", "replay"], "expected --recording FILE or REPLAY_FILE"),
+        (["--source", "replay", "--recording", "/nowhere/x.tsv"], "No such file"),
+        (["--source", "replay", "--speed", "0"], "expected a number above 0"),
+        (["--loop"], "belong to --source replay"),
+        (["--record", "x.tsv"], "--record takes exactly one streamed source"),
+        (["--record", "/nowhere/x.tsv", "--source", "coinbase"], "cannot write /nowhere/x.tsv"),
+    ],
+)
+def test_a_wrong_word_says_what_was_wrong_and_changes_nothing(args: list[str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        call_command("start_price_feed", *args, stdout=StringIO(), stderr=StringIO())
+    assert not Asset.objects.exists()
+
+
+def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.tsv"
+    wrong.write_text("hello\n")
+    with pytest.raises(SourceError, match=r"wrong\.tsv line 1"):
+        open_source("replay", Options(recording=str(wrong)))
+
+
+def test_a_product_without_a_currency_is_refused(settings: Any) -> None:
+    settings.COINBASE_PRODUCTS = ["BTCUSD"]
+    with pytest.raises(SourceError, match="expected a product such as BTC-USD, was 'BTCUSD'"):
+        open_source("coinbase")
+
+
+def test_every_source_can_be_opened_from_the_settings(tmp_path: Path) -> None:
+    recording = write_frames(tmp_path / "frames.tsv", made_up(count=5))
+    for name in NAMES:
+        options = Options(recording=str(recording)) if name == "replay" else Options()
+        assert open_source(name, options).name == name
+
+
+def test_a_source_that_failed_for_good_ends_the_process(tmp_path: Path) -> None:
+    env = {"COINBASE_WEBSOCKET_URL": "http://127.0.0.1:9", "COINBASE_PRODUCTS": "ABC-USD"}
+    with feed_process(tmp_path / "log", "--source", "coinbase", **env) as feed:
+        assert feed.process.wait(30) == 1
+        assert "every source has failed for good" in feed.log
+    # What it needs was made nonetheless, so that it can be priced by hand.
+    assert [(one.symbol, one.currency) for one in read_listings("coinbase")] == [("ABC-USD", "USD")]
+
+
+def test_what_arrives_is_recorded_as_it_came(tmp_path: Path) -> None:
+    frames = made_up(count=50)
+    recording = write_frames(tmp_path / "frames.tsv", frames)
+    copy = tmp_path / "copy.tsv"
+    args = ("--source", "replay", "--recording", str(recording), "--speed", "1000", "--record", str(copy))
+    with feed_process(tmp_path / "log", *args) as feed:
+        feed.wait_for("feed replay is ended")
+        assert feed.stop() == 0
+    assert [line.partition("\t")[2] for line in copy.read_text().splitlines()] == [text for _, text in frames]
+
+
+def test_the_service_manager_is_told_when_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert not notify("READY=1")
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(30)
+        with feed_process(tmp_path / "log", "--interval", "0.5", NOTIFY_SOCKET=path) as feed:
+            told: list[str] = []
+            while not {"READY=1", "WATCHDOG=1"} <= set(told) or not any(
+                text.startswith("STATUS=simulator: live") for text in told
+            ):
+                told.append(manager.recv(4096).decode())
+            assert told[0] == "READY=1"
+            assert feed.stop() == 0
+        while told[-1] != "STOPPING=1":
+            told.append(manager.recv(4096).decode())
