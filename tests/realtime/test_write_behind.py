@@ -93,7 +93,7 @@ class TestWriting:
         write([], [fresh._replace(built=fresh.built._replace(bar=wide))])
         bar = PriceBar.objects.get()
         assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == tuple(
-            map(Decimal, (4, 9, 3, "4.5", 19))
+            map(Decimal, ("4", "9", "3", "4.5", "19"))
         )
 
     def test_minute_bars_are_kept_for_a_week_and_daily_ones_for_ever(self) -> None:
