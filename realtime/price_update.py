@@ -96,19 +96,20 @@ def led_sources() -> dict[str, FeedStatus]:
 
 
 def make_plan(assets: Sequence[Asset], *, historical: bool = False) -> Plan:
-    """Chooses for each asset its first live source, else its first one that can be asked once."""
+    """Chooses for each asset its first live source, else its first one that can be asked once.
+
+    That goes for history too: closes of one market and live prices of another make no daily change.
+    """
     sources = usable_sources()
-    led: dict[str, FeedStatus] = {}
-    if not historical:
-        try:
-            led = led_sources()
-        except RedisError:
-            led = {}
+    try:
+        led = led_sources()
+    except RedisError:
+        led = {}
     live = {name for name, status in led.items() if status.state == "live"}
     if historical:
-        askable = {name for name, source in sources.items() if source.history is not None}
+        able = {name for name, source in sources.items() if source.history is not None}
     else:
-        askable = {name for name, source in sources.items() if source.collect is not None}
+        able = {name for name, source in sources.items() if source.collect is not None} | led.keys()
     by_asset = _feed_symbols(assets)
     listings: dict[str, list[Listing]] = {}
     without = []
@@ -118,9 +119,8 @@ def make_plan(assets: Sequence[Asset], *, historical: bool = False) -> Plan:
             for name, symbol in by_asset.get(asset.pk, {}).items()
             if _knows(sources, name, symbol)
         }
-        chosen = next((name for name in symbols if name in live), None) or next(
-            (name for name in symbols if name in askable or name in led), None
-        )
+        chosen = next((name for name in symbols if name in able and name in live), None)
+        chosen = chosen or next((name for name in symbols if name in able), None)
         if chosen is None:
             without.append(asset.symbol)
         else:
