@@ -27,7 +27,7 @@ class Connection:
         self.subscriptions: dict[str, str] = {}  # symbol to mode
         self.portfolios: set[int] = set()
         self.audience: object | None = None  # the topics' own
-        self.asked_at: dict[str, float] = {}  # symbols without any value yet, and since when they are awaited
+        self.asked_at: dict[str, float] = {}  # symbols whose snapshot is awaited, and since when
         self.heard_at = moment
         self.heartbeat_at = moment + HEARTBEAT_INTERVAL
         self.recheck_at = moment + RECHECK_SECONDS

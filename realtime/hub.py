@@ -81,14 +81,13 @@ class Hub:
             spawn=self.spawn,
             deliver=self._deliver,
             lose=self._lose_state,
-            clock=clock,
         )
         self.price_listeners: list[PriceListener] = []
         self.pulse_listeners: list[Callable[[], None]] = []
         self.message_listeners: dict[str, MessageListener] = {}
         self.redis_ok = False
         self.draining = False
-        self._manual_number = 0
+        self._manual_number = -1  # of the last price by hand; not known before the first renewal
         self._deaf = True  # whether the layer must be joined anew
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -190,6 +189,8 @@ class Hub:
         if known:
             connection.outbox.put(Changes(known))
         if unknown:
+            for symbol in unknown:
+                connection.asked_at.setdefault(symbol, self.clock())
             self.spawn(self.last_values.fetch(connection, unknown))
 
     def _is_current(self, topic: Topic) -> bool:
@@ -283,13 +284,13 @@ class Hub:
             self._on_gap(batch.source)
 
     def _is_after_lost_manual(self, batch: Batch) -> bool:
-        lost = 0 < self._manual_number < batch.number - 1
+        lost = 0 <= self._manual_number < batch.number - 1
         self._manual_number = max(self._manual_number, batch.number)
         return lost
 
     def _check_manual(self, number: int) -> None:
         """Notices a lost price by hand, which no heartbeat would show."""
-        if 0 < self._manual_number < number:
+        if 0 <= self._manual_number < number:
             self._on_gap(MANUAL)
         self._manual_number = number
 

@@ -25,6 +25,7 @@ from realtime.topics import Topic, Topics
 log = logging.getLogger("personal_finance.realtime.hub")
 
 REPAIR_ATTEMPTS = 5
+RETRY_SECONDS = 0.4
 
 
 class LastValues:
@@ -34,7 +35,6 @@ class LastValues:
         spawn: runs work that outlives its caller.
         deliver: sends the new values of topics to everyone.
         lose: closes whoever watches symbols whose values cannot be had again.
-        clock: monotonic seconds.
     """
 
     def __init__(
@@ -47,7 +47,6 @@ class LastValues:
         spawn: Callable[[Awaitable[None]], None],
         deliver: Callable[[set[str]], None],
         lose: Callable[[set[str]], None],
-        clock: Callable[[], float],
     ) -> None:
         self._bus = bus
         self._catalog = catalog
@@ -56,49 +55,45 @@ class LastValues:
         self._spawn = spawn
         self._deliver = deliver
         self._lose = lose
-        self._clock = clock
         self._repairing: set[str] = set()
-        self._failed_repairs = 0
+        self._unsure: set[str] = set()  # announced as lost while they were being read
 
     async def fetch(self, connection: Connection | None, symbols: set[str]) -> None:
         """Reads last values from Redis, else from the database, and sends those that are news to whoever waits."""
         try:
             records = await self._read(symbols)
-        except redis.exceptions.RedisError:
+        except (redis.exceptions.RedisError, *UNREACHABLE):
             self.repair(symbols)
-            return
-        for symbol in symbols - records.keys():
-            if connection is not None and symbol in connection.subscriptions:
-                connection.asked_at.setdefault(symbol, self._clock())
-        fresh = self._take_records(records.values())
-        if connection is None:
-            return
+            records = await self._stored(symbols)
+        self._take_records(records.values())
+        if connection is not None:
+            self._answer(connection, records)
+
+    def _answer(self, connection: Connection, symbols: Iterable[str]) -> None:
+        """Sends a snapshot that is no news to others, unless the connection has had its value meanwhile."""
         known: dict[str, str] = {}
-        for symbol in records.keys() - fresh:
-            mode = connection.subscriptions.get(symbol)
-            topic = self._topics.get(symbol)
-            if mode is None or topic is None:
+        for symbol in symbols:
+            mode, topic = connection.subscriptions.get(symbol), self._topics.get(symbol)
+            if mode is None or topic is None or symbol not in connection.asked_at:
                 continue
-            record = records[symbol]
-            if (record.source, record.epoch, record.seq) == (topic.source, topic.epoch, topic.seq):
-                topic.take_record(record)  # the same value, now known in full
             if (payload := topic.payload(mode, connection.outbox.options.numbers)) is not None:
                 known[symbol] = payload
+                del connection.asked_at[symbol]
         if known:
             connection.outbox.put(Changes(known))
 
     async def _read(self, symbols: set[str]) -> dict[str, QuoteRecord]:
-        texts: dict[str, str] = {}
-        with contextlib.suppress(*UNREACHABLE):
-            texts = await self._bus.read_records(list(symbols))
+        texts = await self._bus.read_records(list(symbols))
         records = {symbol: self._judged(decode_quote(text)) for symbol, text in texts.items()}
-        missing = symbols - records.keys()
-        if missing:
-            known: dict[str, KnownAsset] = {}
+        return records | await self._stored(symbols - records.keys())
+
+    async def _stored(self, symbols: set[str]) -> dict[str, QuoteRecord]:
+        """Returns the database's copies, as far as it answers."""
+        known: dict[str, KnownAsset] = {}
+        if symbols:
             with contextlib.suppress(*UNAVAILABLE):
-                known = await self._catalog.find(missing)
-            records |= {symbol: asset.stored for symbol, asset in known.items() if asset.stored is not None}
-        return records
+                known = await self._catalog.find(symbols)
+        return {symbol: asset.stored for symbol, asset in known.items() if asset.stored is not None}
 
     def _judged(self, record: QuoteRecord) -> QuoteRecord:
         """Marks a stored record stale when nobody confirms it any more."""
@@ -107,20 +102,20 @@ class LastValues:
             return record
         return msgspec.structs.replace(record, stale=True)
 
-    def _take_records(self, records: Iterable[QuoteRecord]) -> set[str]:
-        """Takes records that are news and sends them on; returns their symbols."""
+    def _take_records(self, records: Iterable[QuoteRecord]) -> None:
+        """Takes records that are news and sends them on."""
         fresh: set[str] = set()
         for record in records:
             topic = self._topics.get(record.symbol)
             if topic is None:
                 continue
-            if topic.has_value and not self._replaces(record, topic):
-                continue
-            topic.take_record(record)
-            fresh.add(record.symbol)
+            if not topic.has_value or self._replaces(record, topic):
+                topic.take_record(record)
+                fresh.add(record.symbol)
+            elif (record.source, record.epoch, record.seq) == (topic.source, topic.epoch, topic.seq):
+                topic.take_record(record)  # the same value, now known in full
         if fresh:
             self._deliver(fresh)
-        return fresh
 
     @staticmethod
     def _replaces(record: QuoteRecord, topic: Topic) -> bool:
@@ -132,26 +127,39 @@ class LastValues:
         return record.epoch > 0 and (quote is None or quote.received_at < record.received_at)
 
     def repair(self, symbols: set[str], view: SourceView | None = None) -> None:
-        symbols = symbols - self._repairing
-        self._repairing |= symbols
-        self._spawn(self._run_repair(symbols, view))
+        """Reads symbols until it succeeds; those that are being read are read once more, as that may be too early."""
+        self._unsure |= symbols & self._repairing
+        rest = symbols - self._repairing
+        if rest or not symbols:
+            self._repairing |= rest
+            self._spawn(self._run_repair(rest, view))
 
     async def _run_repair(self, symbols: set[str], view: SourceView | None) -> None:
-        """Reads last values until it succeeds; a state that can't be had again closes its connections with 4001."""
-        try:
-            records = await self._read(symbols)
-        except redis.exceptions.RedisError as error:
-            self._failed_repairs += 1
-            log.error("repair failed", extra={"error": repr(error), "attempt": self._failed_repairs})
-            if self._failed_repairs < REPAIR_ATTEMPTS:
-                await asyncio.sleep(0.2 * self._failed_repairs)
-                self._repairing -= symbols
-                self.repair(symbols, view)
-                return
-            records = {}
-            self._lose(symbols)
-        self._failed_repairs = 0
+        records = await self._read_stubbornly(symbols)
+        again = self._unsure & symbols
+        self._unsure -= again
         self._repairing -= symbols
+        if records is None:
+            self._lose(symbols)  # a state that can't be had again closes its connections with 4001
+            return
         self._take_records(records.values())
-        if view is not None and not self._feeds.is_silent(view):
+        for connection in self._topics.awaiting(records):
+            self._answer(connection, records)
+        if again:
+            self.repair(again, view)
+        elif view is not None and not self._feeds.is_silent(view):
             self._feeds.show_own(view)
+
+    async def _read_stubbornly(self, symbols: set[str]) -> dict[str, QuoteRecord] | None:
+        """Reads as long as Redis may come back; None when it answers, but will not do this."""
+        failures = 0
+        while failures < REPAIR_ATTEMPTS:
+            try:
+                return await self._read(symbols)
+            except UNREACHABLE:
+                await asyncio.sleep(RETRY_SECONDS)
+            except redis.exceptions.RedisError as error:
+                failures += 1
+                log.error("repair failed", extra={"error": repr(error), "attempt": failures})
+                await asyncio.sleep(RETRY_SECONDS)
+        return None

@@ -154,6 +154,17 @@ class Topics:
             for symbol, _ in audience.key[0]:
                 self._topics[symbol].audiences.pop(audience, None)
 
+    def awaiting(self, symbols: Iterable[str]) -> set[Connection]:
+        """Returns the connections that wait for a snapshot of any of the symbols."""
+        return {
+            connection
+            for symbol in symbols
+            if (topic := self._topics.get(symbol)) is not None
+            for audience in topic.audiences
+            for connection in audience.connections
+            if symbol in connection.asked_at
+        }
+
     def deliver(self, symbols: Iterable[str]) -> set[str]:
         """Hands the new values to everyone who wants them: one assignment a connection, nothing awaited.
 

@@ -148,6 +148,10 @@ class Client:
         self.read()
         return symbol in self.quotes and self.quotes[symbol]["seq"] == seq
 
+    def shows(self, symbol: str, field: str, value: Any) -> bool:
+        self.read()
+        return symbol in self.quotes and self.quotes[symbol].get(field, ...) == value
+
     def was_told(self, *states: str) -> bool:
         """Whether the newest states of the simulator that it was told are these."""
         self.read()
