@@ -91,12 +91,7 @@ class Supervisor:
             self._children[child.program.name] = child
         self._tell()
         for child in children:
-            await self._until_ready(child)
-        for child in children:
-            if child.process.returncode is not None:
-                raise ProgramFailed(
-                    f"{child.program.name} {_ending(child.process.returncode)} while starting"
-                )
+            await self._until_ready(child, children)
         for child in children:
             child.keeper = asyncio.create_task(self._keep(child), name=f"keep {child.program.name}")
 
@@ -154,12 +149,17 @@ class Supervisor:
             relay.add_done_callback(self._relays.discard)
         return process
 
-    async def _until_ready(self, child: _Child) -> None:
-        program, process = child.program, child.process
+    async def _until_ready(self, child: _Child, together: Sequence[_Child]) -> None:
+        program = child.program
         deadline = time.monotonic() + program.ready_within
-        while not await program.is_ready():
-            if process.returncode is not None:
-                raise ProgramFailed(f"{program.name} {_ending(process.returncode)} while starting")
+        while True:
+            is_ready = await program.is_ready()
+            for one in together:
+                if one.process.returncode is not None:
+                    ending = _ending(one.process.returncode)
+                    raise ProgramFailed(f"{one.program.name} {ending} while starting")
+            if is_ready:
+                return
             if time.monotonic() > deadline:
                 raise ProgramFailed(f"{program.name} was not ready within {program.ready_within:g} s")
             await asyncio.sleep(POLL_INTERVAL)

@@ -129,8 +129,3 @@ def _administer(statement: str) -> None:
 
     with psycopg.connect(_database_url("postgres"), autocommit=True) as connection:
         connection.execute(statement)  # type: ignore[call-overload]
-
-
-@pytest.fixture
-def state_dir(tmp_path: Path) -> Path:
-    return tmp_path / "state"

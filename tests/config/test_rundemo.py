@@ -1,5 +1,6 @@
 """The whole system as a person starts, stops, breaks and starts it again."""
 
+import json
 import os
 import re
 import shutil
@@ -261,3 +262,14 @@ def test_a_checkout_deeper_than_a_sockets_name_may_be_works(rundemo: Start, tmp_
 
     assert system.login()
     shutil.rmtree(deep, ignore_errors=True)
+
+
+def test_a_source_that_cannot_be_reached_stops_nothing(rundemo: Start) -> None:
+    system = rundemo(
+        "--source", "coinbase", "--source", "simulator", COINBASE_WEBSOCKET_URL="ws://127.0.0.1:1"
+    )
+    system.wait_until_ready()
+
+    assert re.search(r"Prices +coinbase, simulator", system.log)
+    with urllib.request.urlopen(f"{system.url}/readyz", timeout=10) as answer:
+        assert set(json.load(answer)["feeds"]) == {"coinbase", "simulator"}

@@ -1,13 +1,21 @@
-"""nginx.conf is held to nginx itself, and to what a WebSocket needs of a proxy."""
+"""nginx.conf is held to nginx itself, in front of a running system too."""
 
+import asyncio
+import json
 import re
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
 
-from tests.live import ROOT
+from config.listening import listen
+from config.process import die_with_parent
+from tests.live import ROOT, LiveSystem, wait_until
 
 CONF = (ROOT / "nginx.conf").read_text()
 needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
@@ -57,3 +65,58 @@ def test_metrics_are_not_shown_outside() -> None:
 def test_a_client_cannot_make_up_where_it_comes_from() -> None:
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in CONF
     assert "$proxy_add_x_forwarded_for" not in CONF
+
+
+@pytest.fixture(scope="module")
+def proxied(
+    live_system: Callable[..., LiveSystem], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of nginx, with our configuration, in front of a running system."""
+    system = live_system()
+    folder = tmp_path_factory.mktemp("nginx")
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    conf = CONF.replace("server web:8000;", f"server {system.url.removeprefix('http://')};")
+    conf = conf.replace("/run/nginx.pid", f"{folder}/pid").replace("/etc/nginx/tls/", f"{folder}/tls/")
+    conf = conf.replace("/dev/stdout", f"{folder}/access.log").replace("/dev/stderr", f"{folder}/error.log")
+    (folder / "nginx.conf").write_text(conf.replace("listen 80;", f"listen 127.0.0.1:{port};"))
+    words = ["nginx", "-c", folder / "nginx.conf", "-e", folder / "error.log", "-g", "daemon off;"]
+    nginx = subprocess.Popen(words, preexec_fn=die_with_parent())
+    try:
+        wait_until(lambda: status(f"http://127.0.0.1:{port}/nginx-health") == 204, 10, "nginx to serve")
+        yield f"127.0.0.1:{port}"
+    finally:
+        nginx.terminate()
+        nginx.wait(10)
+
+
+def status(url: str) -> int | None:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+@needs_nginx
+def test_pages_come_through_and_metrics_do_not(proxied: str) -> None:
+    assert status(f"http://{proxied}/readyz") == 200
+    assert status(f"http://{proxied}/metrics") == 404
+
+
+@needs_nginx
+@pytest.mark.asyncio
+async def test_a_websocket_comes_through_and_is_called_by_the_address_outside(
+    proxied: str, live_system: Callable[..., LiveSystem]
+) -> None:
+    cookie = await asyncio.to_thread(live_system().cookie_header)
+    request = urllib.request.Request(f"http://{proxied}/realtime/websocket-info/", headers={"Cookie": cookie})
+    info = json.loads(await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=10).read()))
+
+    assert info["websocket_url"] == f"ws://{proxied}/ws/realtime/"
+    headers = {"Cookie": cookie, "Origin": f"http://{proxied}"}
+    async with connect(info["websocket_url"], additional_headers=headers) as connection:
+        message = json.loads(await asyncio.wait_for(connection.recv(), 10))
+    assert message["type"] == "connection" and message["data"]["authenticated"]

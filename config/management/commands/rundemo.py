@@ -20,11 +20,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config import embedded_redis, logins
 from config.embedded_redis import EmbeddedRedisError
-from config.http import status_of
+from config.http import ask
 from config.instance import AlreadyRunning, only_instance
 from config.listening import ListenError, base_url, is_loopback, listen
 from config.management.commands.serve import port_number, until, worker_count
-from config.supervisor import Program, ProgramFailed, Supervisor, at_once
+from config.supervisor import Program, ProgramFailed, Supervisor
 from realtime.sources import SourceError, open_source
 
 # Together within the 5 s that a stop may take.
@@ -142,22 +142,30 @@ class Demo:
         )
 
     def _feed(self) -> Program:
+        async def is_ready() -> bool:
+            answer = await self._readyz()
+            return answer is not None and set(self._plan.sources) <= set(json.loads(answer[1])["feeds"])
+
         flags = [flag for source in self._plan.sources for flag in ("--source", source)]
-        return self._manage("feed", "start_price_feed", *flags, grace=FEED_GRACE)
+        return self._manage("feed", "start_price_feed", *flags, is_ready=is_ready, grace=FEED_GRACE)
 
     def _web(self) -> Program:
-        hosts = self._environment["ALLOWED_HOSTS"].replace(",", " ").split()
-
         async def is_ready() -> bool:
-            return await status_of(f"{self._url}/readyz", hosts) == 200
+            answer = await self._readyz()
+            return answer is not None and answer[0] == 200
 
         fd = self._plan.listener.fileno()
         flags = ("--fd", str(fd), "--workers", str(self._plan.workers), "--drain", "1.8")
         return self._manage("web", "serve", *flags, is_ready=is_ready, grace=WEB_GRACE, pass_fds=(fd,))
 
-    def _manage(self, name: str, *words: str, is_ready: Any = at_once, **options: Any) -> Program:
+    async def _readyz(self) -> tuple[int, bytes] | None:
+        hosts = self._environment["ALLOWED_HOSTS"].replace(",", " ").split()
+        answer = await ask(f"{self._url}/readyz", hosts)
+        return answer if answer and answer[0] in (200, 503) else None
+
+    def _manage(self, name: str, *words: str, **options: Any) -> Program:
         argv = [sys.executable, str(settings.BASE_DIR / "manage.py"), *words]
-        return Program(name, argv, self._environment, is_ready, **options)
+        return Program(name, argv, self._environment, **options)
 
     def _child_environment(self) -> dict[str, str]:
         environment = {
