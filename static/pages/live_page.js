@@ -68,7 +68,7 @@ export class LivePage {
 
   /** A gap too short for the light to turn is said all the same. */
   #showGap(/** @type {string} */ source) {
-    if (!this.feedMatters(source)) return;
+    if (!this.feedMatters(source) || this.store.feeds.get(source)?.state !== "live") return;
     this.notes.show("gap", `Feed ${source} resumed after a gap. Every price was fetched anew.`);
     clearTimeout(this.#gapTimer);
     this.#gapTimer = setTimeout(() => this.notes.hide("gap"), GAP_SHOWN);

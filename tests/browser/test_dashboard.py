@@ -475,6 +475,7 @@ def test_offline_is_told_apart(person: Person) -> None:
 
 
 def test_a_session_that_ends_leads_to_the_login(person: Person) -> None:
+    person.guard.expect("401")  # what the page was still loading
     page = person.dashboard()
     text_of(last(page, "AAPL"))
     other = page.context.new_page()
