@@ -111,6 +111,8 @@ class Demo:
             await until(stop, self._start(supervisor))
             if not stop.is_set():
                 self._welcome()
+                if self._plan.open_browser:
+                    await open_browser(f"{self._url}/realtime/dashboard/")
                 await until(stop, supervisor.failure())
         finally:
             self._plan.listener.close()
@@ -207,8 +209,14 @@ class Demo:
         rule = "-" * 72
         lines = [f"  {label:<11}{value}" for label, value in rows.items()]
         say_plainly("\n".join(["", rule, "  Livefolio is running", "", *lines, rule, ""]))
-        if self._plan.open_browser:
-            webbrowser.open(rows["Dashboard"])
+
+
+async def open_browser(url: str) -> None:
+    """Opens the page; without a desktop the choice would fall on a text browser that takes over the terminal."""
+    if sys.platform != "darwin" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
+        say(f"--open: there is no desktop here; open {url} yourself")
+        return
+    await asyncio.to_thread(webbrowser.open, url)
 
 
 def checked_sources(names: list[str]) -> tuple[str, ...]:
