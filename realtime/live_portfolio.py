@@ -60,11 +60,18 @@ class LivePortfolios:
     Args:
         hub: gives prices and messages.
         utc_now: the wall clock, which rolls sessions.
+        load: reads a portfolio's holdings from the database.
     """
 
-    def __init__(self, hub: Hub, utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        load: Callable[[int], Holdings] | None = None,
+    ) -> None:
         self._hub = hub
         self._utc_now = utc_now
+        self._load_holdings = load or load_holdings
         self._watched: dict[int, WatchedPortfolio] = {}
         self._by_symbol: dict[str, set[WatchedPortfolio]] = {}
         self._prices: dict[str, PricePoint] = {}
@@ -86,15 +93,17 @@ class LivePortfolios:
             ProtocolError: missing and foreign are `portfolio_not_found`; `service_degraded` without a database;
                 `internal_error` when the stored rows contradict each other.
         """
-        await self._check_owner(connection, portfolio_id)
         watched = self._watched.get(portfolio_id)
         if watched is None:
             watched = self._watched[portfolio_id] = WatchedPortfolio(portfolio_id)
         watched.joining += 1
         joined = False
         try:
+            await self._check_owner(connection, portfolio_id)
             if watched.holdings is None or watched.loading is not None:
                 await self._loaded(watched)
+            if self._watched.get(portfolio_id) is not watched:
+                raise not_found()  # deleted, or somebody else's, since its owner was looked up
             joined = True
         except UNAVAILABLE as error:
             raise ProtocolError(ErrorCode.SERVICE_DEGRADED, "the database does not answer") from error
@@ -147,8 +156,10 @@ class LivePortfolios:
         self._hub.presence.touch(connection)
 
     def _drop_unwatched(self, watched: WatchedPortfolio | None) -> None:
-        if watched is None or watched.viewers or watched.joining:
-            return
+        if watched is not None and not watched.viewers and not watched.joining:
+            self._drop(watched)
+
+    def _drop(self, watched: WatchedPortfolio) -> None:
         if self._watched.get(watched.id) is watched:
             del self._watched[watched.id]
             self._index(watched, watched.symbols, frozenset())
@@ -162,15 +173,16 @@ class LivePortfolios:
         await asyncio.shield(watched.loading)
 
     async def _load(self, watched: WatchedPortfolio) -> None:
-        """Loads holdings, again if a change was announced meanwhile, then the prices that they need."""
+        """Loads holdings and the prices that they need, again if a change was announced meanwhile."""
         try:
-            while True:
+            version = -1
+            while version != watched.version:
                 version = watched.version
-                holdings = await in_database(load_holdings, watched.id)
-                if version == watched.version:
-                    break
-            before, watched.holdings = watched.symbols, holdings
-            await self._index_and_read(watched, before)
+                holdings = await in_database(self._load_holdings, watched.id)
+                if self._watched.get(watched.id) is not watched:
+                    return  # nobody waits for it any more
+                before, watched.holdings = watched.symbols, holdings
+                await self._index_and_read(watched, before)
         finally:
             watched.loading = None
 
@@ -217,10 +229,8 @@ class LivePortfolios:
         except LedgerError as error:
             log.error("portfolio cannot be valued", extra={"portfolio_id": watched.id, "error": str(error)})
             return
-        if self._watched.get(watched.id) is watched:
+        if watched.holdings is not None:
             self._send(watched, None)
-        else:
-            self._index(watched, watched.symbols, frozenset())
 
     # --- prices ------------------------------------------------------------------------------------------------------
 
@@ -279,6 +289,7 @@ class LivePortfolios:
         for connection in list(watched.viewers):
             self.leave(connection, [watched.id])
             connection.put_event(envelope("portfolio_removed", data))
+        self._drop(watched)  # also under the feet of whoever is joining, who then finds out
 
     def _on_joined(self, _: Mapping[str, Any]) -> None:
         # What was announced while this process was deaf is unknown.
