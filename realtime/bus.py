@@ -1,9 +1,7 @@
 """What travels between processes: batches of prices from a feed to every web process, wants and jobs back.
 
-The one place, beside `portfolio.events`, that touches the channel layer. The layer is at-most-once, so it carries
-only news; the truth is in Redis: last values, who leads a source, what is wanted, who is alive. Each batch carries
-its source's epoch and number, so that a loss in the layer is seen and repaired from the last values.
-
+Beside `portfolio.events` the one place that touches the channel layer, which is at-most-once and so carries only
+news; the truth is in Redis. Each batch carries its source's epoch and number, so that a loss is seen and repaired.
 The epoch is also the fencing token: it grows with every change of leader and every hole, and Redis refuses a
 write under an older one.
 """
