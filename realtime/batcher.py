@@ -1,4 +1,4 @@
-"""What one source last said of each of its assets: numbered, conflated, and with the session it belongs to.
+"""What one source last said of all of its assets: numbered, conflated, and each in the session it belongs to.
 
 Pure: events and clocks in, records and bars out. It knows no Redis, no database and no event loop, and holds one
 line an asset whatever the load. A line's `seq` counts every accepted tick, so a jump in what is sent shows what was
@@ -7,198 +7,20 @@ conflated. The session is the calendar's: a 24/7 asset rolls at 00:00 UTC by the
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Literal, NamedTuple
 
-from assets.market import Bar, Depth, Quote, Trade, change_since
+from assets.market import Bar, Depth, Quote, Trade
 from assets.market import session_start as session_start_of
-from realtime.bars import BarBuilder, BuiltBar
+from realtime.bars import BuiltBar
 from realtime.feeds.base import Event
-from realtime.protocol import QuoteRecord, wire_time
+from realtime.lines import DAY, Close, LastPrice, Line, Listing, publisher
+from realtime.protocol import QuoteRecord
 
-Window = Literal["session", "24h"]
-
-DEPTH_LEVELS = 5
-DAY = timedelta(days=1)
 # A tick from further ahead is a broken clock, and would shut out every right one after it.
 FUTURE_LIMIT = timedelta(seconds=5)
 # A bar is closed by the clock this long after its end, so that ticks on their way still count.
 BAR_GRACE = timedelta(seconds=2)
-
-
-def publisher(symbol: str, sources: Iterable[str], live: Mapping[str, Collection[str]]) -> str | None:
-    """Returns the asset's first source, by priority, that is live and does not refuse the asset.
-
-    Args:
-        live: the live sources, each with the symbols that it refuses.
-    """
-    return next((source for source in sources if source in live and symbol not in live[source]), None)
-
-
-class Listing(NamedTuple):
-    """One asset as one source follows it; `sources` are all of the asset's, in order of priority."""
-
-    asset_id: int
-    symbol: str
-    currency: str
-    source_symbol: str
-    sources: tuple[str, ...]
-
-
-class LastPrice(NamedTuple):
-    """A price from before this process: of Redis or the database."""
-
-    price: Decimal
-    as_of: datetime
-    received_at: datetime
-    record: QuoteRecord | None = None
-
-
-class Close(NamedTuple):
-    """The close of the session that began at `start`."""
-
-    start: datetime
-    price: Decimal
-
-
-def _change(price: Decimal, previous_close: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
-    try:
-        return change_since(price, previous_close)
-    except ArithmeticError:  # more digits than a percentage can have
-        return price - previous_close if previous_close is not None else None, None
-
-
-class Line:
-    """The state of one asset at one source."""
-
-    __slots__ = (
-        "as_of",
-        "ask",
-        "asks",
-        "average_price",
-        "bars",
-        "bid",
-        "bids",
-        "close",
-        "confirmed_at",
-        "floor",
-        "high",
-        "in_step",
-        "is_dirty",
-        "is_owned",
-        "is_stale",
-        "last_quantity",
-        "listing",
-        "low",
-        "open",
-        "open_interest",
-        "price",
-        "quote",
-        "received_at",
-        "seq",
-        "session_start",
-        "trade",
-        "volume",
-        "window",
-    )
-
-    def __init__(self, listing: Listing, session_start: datetime, confirmed_at: float) -> None:
-        self.listing = listing
-        self.bars = BarBuilder(listing.symbol)
-        self.price: Decimal | None = None
-        self.as_of = self.received_at = datetime.min.replace(tzinfo=UTC)
-        self.last_quantity: Decimal | None = None
-        self.bid: Decimal | None = None
-        self.ask: Decimal | None = None
-        # Of the source's own window; the session's own ones are those of the open day bar.
-        self.open: Decimal | None = None
-        self.high: Decimal | None = None
-        self.low: Decimal | None = None
-        self.volume: Decimal | None = None
-        self.window: Window = "session"
-        self.average_price: Decimal | None = None
-        self.open_interest: Decimal | None = None
-        self.bids: tuple[tuple[Decimal, Decimal], ...] | None = None
-        self.asks: tuple[tuple[Decimal, Decimal], ...] | None = None
-        self.session_start = session_start
-        self.close: Close | None = None
-        self.seq = 0
-        self.floor: datetime | None = None
-        self.quote: Quote | None = None
-        self.trade: Trade | None = None
-        self.confirmed_at = confirmed_at
-        self.is_stale = False
-        self.is_dirty = False
-        self.is_owned = True
-        self.in_step = False
-
-    def previous_close(self) -> Decimal | None:
-        return self.close.price if self.close is not None and self.close.start < self.session_start else None
-
-    def learn_close(self, close: Close) -> bool:
-        """Takes the close of an earlier session, unless a later one is known; returns whether it changed anything."""
-        if close.start >= self.session_start or (self.close is not None and close.start < self.close.start):
-            return False
-        changed = self.close is None or self.close.price != close.price
-        self.close = close
-        return changed
-
-    def roll(self, session_start: datetime) -> None:
-        """Begins a new session; the last price at or before its start becomes the previous close."""
-        if self.price is not None and self.as_of <= session_start:
-            last_session = min(session_start_of(self.as_of), session_start - DAY)
-            if self.close is None or last_session >= self.close.start:
-                self.close = Close(last_session, self.price)
-        self.session_start = session_start
-        if self.window == "session":
-            self.open = self.high = self.low = self.volume = None
-
-    def record(self, source: str, epoch: int) -> QuoteRecord:
-        price, close = self.price, self.previous_close()
-        assert price is not None
-        change, percent = _change(price, close)
-        opened, high, low, volume = self._window()
-        return QuoteRecord(
-            symbol=self.listing.symbol,
-            price=price,
-            as_of=wire_time(self.as_of),
-            source=source,
-            seq=self.seq,
-            epoch=epoch,
-            received_at=wire_time(self.received_at),
-            currency=self.listing.currency,
-            change=change,
-            change_percent=percent,
-            volume=volume,
-            high=high,
-            low=low,
-            previous_close=close,
-            open=opened,
-            bid=self.bid,
-            ask=self.ask,
-            last_quantity=self.last_quantity,
-            stale=self.is_stale,
-            window=self.window,
-            bids=self.bids,
-            asks=self.asks,
-            average_price=self.average_price,
-            open_interest=self.open_interest,
-        )
-
-    def _window(self) -> tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None]:
-        """Returns open, high, low and volume: the source's where it gives them, else our own of the session."""
-        if self.window == "24h":
-            return self.open, self.high, self.low, self.volume
-        day = self.bars.day
-        if day is None or day.start != self.session_start:
-            return self.open, self.high, self.low, self.volume
-        return (
-            day.open if self.open is None else self.open,
-            day.high if self.high is None else self.high,
-            day.low if self.low is None else self.low,
-            day.volume if self.volume is None else self.volume,
-        )
 
 
 class Batcher:
@@ -267,45 +89,12 @@ class Batcher:
         line = self.lines[symbol]
         if line.price is not None:
             return
-        line.price, line.as_of, line.received_at = last.price, last.as_of, last.received_at
         age = max(0.0, (now - last.received_at).total_seconds())
         line.confirmed_at = monotonic - age
         line.is_stale = age > self._stale_after
         if self._has_own_clock:
             line.session_start = session_start_of(last.as_of)
-        if last.record is not None:
-            self._restore_record(line, last.record, last.as_of)
-        self._learn_from_price(line)
-
-    def _restore_record(self, line: Line, record: QuoteRecord, as_of: datetime) -> None:
-        line.bid, line.ask, line.last_quantity = record.bid, record.ask, record.last_quantity
-        line.bids, line.asks = record.bids, record.asks
-        line.average_price, line.open_interest = record.average_price, record.open_interest
-        if record.window == "24h":
-            line.window = "24h"
-            line.open, line.high, line.low, line.volume = record.open, record.high, record.low, record.volume
-        elif as_of >= line.session_start and None not in (record.open, record.high, record.low):
-            # Fresher than the stored bar, and a derived high must go on growing.
-            assert record.open is not None and record.high is not None and record.low is not None
-            line.bars.resume(
-                Bar(
-                    symbol=record.symbol,
-                    interval="1d",
-                    start=line.session_start,
-                    open=record.open,
-                    high=record.high,
-                    low=record.low,
-                    close=record.price,
-                    volume=record.volume,
-                )
-            )
-
-    def _learn_from_price(self, line: Line) -> None:
-        """A last trade from before this session is the last regular trade before it, hence its previous close."""
-        if line.price is not None and line.as_of < line.session_start:
-            start = session_start_of(line.as_of)
-            if line.close is None or start >= line.close.start:
-                line.close = Close(start, line.price)
+        line.restore(last)
 
     def learn_closes(self, closes: Mapping[str, Close]) -> None:
         """Takes stored closes; what they change is sent."""
@@ -399,26 +188,7 @@ class Batcher:
         # A source that connects repeats its last trade, and a ticker repeats the trade it tells of.
         is_repeated = quote.as_of == line.as_of and quote.price == line.price
         self._price(line, quote.price, quote.as_of, received_at, monotonic, quantity, is_repeated)
-        if quote.last_quantity is not None:
-            line.last_quantity = quote.last_quantity
-        if quote.bid is not None:
-            line.bid = quote.bid
-        if quote.ask is not None:
-            line.ask = quote.ask
-        if (
-            quote.high is not None
-            or quote.low is not None
-            or quote.open is not None
-            or quote.volume is not None
-        ):
-            line.window = quote.window
-            line.open, line.high, line.low, line.volume = quote.open, quote.high, quote.low, quote.volume
-            if quote.window == "session" and line.bars.day is not None:
-                line.bars.day.adopt(quote.open, quote.high, quote.low, quote.volume)
-        if quote.average_price is not None:
-            line.average_price = quote.average_price
-        if quote.open_interest is not None:
-            line.open_interest = quote.open_interest
+        line.keep_quote(quote)
 
     def _trade(self, trade: Trade, received_at: datetime, latest: datetime, monotonic: float) -> None:
         line = self._line(trade.symbol)
@@ -431,11 +201,7 @@ class Batcher:
             return
         line.trade = trade
         self._price(line, trade.price, trade.as_of, received_at, monotonic, trade.quantity, False)
-        line.last_quantity = trade.quantity
-        if line.high is not None and trade.price > line.high:
-            line.high = trade.price
-        if line.low is not None and trade.price < line.low:
-            line.low = trade.price
+        line.keep_trade(trade)
 
     def _price(
         self,
@@ -463,7 +229,7 @@ class Batcher:
         line.is_stale = False
         line.in_step = received_at - as_of < FUTURE_LIMIT
         if as_of < line.session_start:
-            self._learn_from_price(line)
+            line.learn_from_price()
         self.ticks += 1
         self.last_tick_at = monotonic
         self._changed(line)
@@ -472,9 +238,7 @@ class Batcher:
         line = self._line(depth.symbol)
         if line is None:
             return
-        line.bids, line.asks = depth.bids[:DEPTH_LEVELS], depth.asks[:DEPTH_LEVELS]
-        line.bid = line.bids[0][0] if line.bids else None
-        line.ask = line.asks[0][0] if line.asks else None
+        line.keep_depth(depth)
         line.received_at = received_at
         line.confirmed_at = monotonic
         line.is_stale = False

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from assets.market import Bar, session_start
 from realtime.bars import BuiltBar
-from realtime.batcher import Listing
 from realtime.feed_store import BarRow, latest_daily_starts, read_listings, write
+from realtime.lines import Listing
 from realtime.sources import Source
 
 MOST_DAYS = 90
