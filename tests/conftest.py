@@ -13,9 +13,15 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from config import embedded_redis
 from tests.live import ROOT, LiveSystem
+
+# A busy machine is no reason to fail: how long an example takes is nobody's promise.
+hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("suite")
 
 
 def pytest_configure() -> None:
