@@ -98,12 +98,16 @@ class Socket:
             return cls(at_close.enter_context(opening), at_close)
         except InvalidStatus as error:
             response = error.response
-            raise Refused(response.status_code, response.body or b"", dict(response.headers)) from error
+            raise Refused(
+                response.status_code, bytes(response.body or b""), dict(response.headers)
+            ) from error
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
     def send_text(self, text: str) -> None:
-        self._connection.send(text)
+        """A socket that the server has closed takes nothing, which `receive` will tell."""
+        with contextlib.suppress(ConnectionClosed):
+            self._connection.send(text)
 
     def send_bytes(self, data: bytes) -> None:
         self._connection.send(data)

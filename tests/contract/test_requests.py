@@ -1,12 +1,15 @@
 """Every message type a client may send, its answer, and the echo of its id."""
 
+from typing import Any
+
 import pytest
 
 from tests.contract.client import Frame, Socket
 from tests.contract.conftest import System
 from tests.contract.test_frames import TIME, growth
+from tests.live import wait_until
 
-REQUESTS = {
+REQUESTS: dict[str, dict[str, Any]] = {
     "ping": {},
     "subscribe_asset": {"symbol": "AAPL"},
     "change_mode": {"symbol": "AAPL", "mode": "full"},
@@ -53,7 +56,8 @@ def test_pong_tells_the_time_of_the_server(system: System) -> None:
 
 def test_a_timestamp_of_any_kind_and_unknown_fields_are_ignored(system: System) -> None:
     socket = system.connect()
-    for timestamp in ("2024-01-15T10:30:00Z", "not a time", 17, None, {"a": []}):
+    timestamps: list[Any] = ["2024-01-15T10:30:00Z", "not a time", 17, None, {"a": []}]
+    for timestamp in timestamps:
         socket.send("ping", {"more": 1}, timestamp=timestamp, beside=True)
         socket.expect("pong")
 
@@ -109,18 +113,12 @@ def test_subscribing_again_changes_nothing_but_brings_a_snapshot(system: System)
     socket.update("AAPL")
     socket.subscribe("AAPL")
     socket.update("AAPL")
-    assert system_subscriptions(system) == ["AAPL"]
+
+    def followed() -> object:
+        return system.session().get("/realtime/status/").json["user_stats"]["subscriptions"]["assets"]
+
+    wait_until(lambda: followed() == ["AAPL"], 5, "one subscription in the status")
     assert socket.results("clear_subscriptions", {}) == [{"symbol": "AAPL", "status": "ok"}]
-
-
-def system_subscriptions(system: System) -> list[str]:
-    """What the server itself says that this user follows, once it has said so to Redis."""
-    found: list[str] = []
-    for _ in range(200):
-        found = system.session().get("/realtime/status/").json["user_stats"]["subscriptions"]["assets"]
-        if found:
-            break
-    return found
 
 
 def test_unsubscribing_what_was_not_subscribed_is_no_error(system: System) -> None:
