@@ -175,7 +175,7 @@ class Outbox:
         if self._statuses:
             frames += self._statuses.values()
             self._statuses.clear()
-        if self._changes or self._portfolios:
+        if (self._changes or self._portfolios) and not self._is_window_full():
             frames += self._take_data()
         return frames
 

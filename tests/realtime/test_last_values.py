@@ -136,6 +136,18 @@ async def test_a_read_that_fails_is_tried_again_without_losing_who_waits(failure
     assert not world.lost
 
 
+async def test_a_repair_answers_who_waits_for_what_is_no_news_to_others() -> None:
+    world = World()
+    world.topics.count("AAPL", "quote", 1)  # somebody has it already
+    world.topics["AAPL"].take_record(make_record(seq=1))
+    world.redis.answer(UNREACHABLE, [make_record(seq=1)])
+
+    world.subscribe("AAPL")
+
+    await world.until(lambda: world.client.has("AAPL", 1))
+    assert world.client.seqs["AAPL"] == [1]
+
+
 async def test_while_redis_is_away_the_databases_copy_is_shown_until_the_real_one_comes() -> None:
     world = World(stored={"AAPL": make_record(seq=0, epoch=0, price=Decimal("9.5"))})
     world.redis.answer(UNREACHABLE)

@@ -243,6 +243,21 @@ def test_answers_are_not_slowed_by_max_rate() -> None:
     assert outbox.delay() == 10
 
 
+def test_answers_on_a_full_window_do_not_put_off_the_next_data() -> None:
+    outbox, clock = make_outbox(max_rate=1, acks=True, batch=True)
+    for seq in (1, 2, 3):
+        outbox.put(changes(A=seq))
+        outbox.take()
+        clock.moment += 1
+    outbox.put_event("pong")
+    assert outbox.take() == ["pong"]
+
+    assert outbox.acknowledge(2)
+
+    assert outbox.delay() == 0
+    assert quotes(outbox.take()) == [("A", 3)]
+
+
 def test_a_busy_feed_gives_at_most_max_rate_flushes() -> None:
     outbox, clock = make_outbox(max_rate=5, batch=True)
     taken = 0
