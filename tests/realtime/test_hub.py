@@ -472,31 +472,32 @@ async def publish_by_hand(price: int) -> None:
     await asyncio.to_thread(publish_manual_price, "FUND", Decimal(price), datetime.now(UTC), "EUR", None)
 
 
-async def lose_by_hand(price: int) -> None:
+async def lose_by_hand(price: int, symbol: str = "FUND") -> None:
     """Stores a price by hand whose message the layer then loses."""
     number: Any = sync_redis().hincrby("lf:manual", "number", 1)
     sync_redis().hsetnx("lf:manual", "epoch", str(int(time.time())))
     epoch: Any = sync_redis().hget("lf:manual", "epoch")
-    record = make_record("FUND", number, int(epoch), source="manual", price=Decimal(price))
-    sync_redis().hset("lf:last", "FUND", encode_quote(record, Mode.FULL))
+    record = make_record(symbol, number, int(epoch), source="manual", price=Decimal(price))
+    sync_redis().hset("lf:last", symbol, encode_quote(record, Mode.FULL))
 
 
 async def test_a_lost_price_by_hand_is_noticed_at_the_next_one(
     new_hub: NewHub, new_client: NewClient
 ) -> None:
     await publish_by_hand(1)
+    await lose_by_hand(2, "HOUSE")
     hub = await new_hub()
     client = new_client(hub)
-    hub.subscribe(client.connection, {"FUND": "quote"})
-    await eventually(lambda: client.has("FUND", 1), "the first price")
-    await publish_by_hand(2)
-    await eventually(lambda: client.has("FUND", 2), "the second price")
+    hub.subscribe(client.connection, {"FUND": "quote", "HOUSE": "quote"})
+    await eventually(lambda: client.has("FUND", 1) and client.has("HOUSE", 2), "the first prices")
+    await publish_by_hand(3)
+    await eventually(lambda: client.has("FUND", 3), "the next price")
 
-    await lose_by_hand(3)
-    await publish_by_hand(4)
+    await lose_by_hand(4, "HOUSE")
+    await publish_by_hand(5)
 
-    await eventually(lambda: client.has("FUND", 4), "the last price")
-    assert client.quotes["FUND"]["price"] == 4
+    await eventually(lambda: client.has("HOUSE", 4), "the lost price")
+    assert client.has("FUND", 5)
 
 
 @pytest.mark.parametrize("published_before", [0, 1])

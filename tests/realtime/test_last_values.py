@@ -57,6 +57,7 @@ class World:
         self.topics = Topics()
         self.told: list[str] = []
         self.lost: list[set[str]] = []
+        self.errors: list[BaseException] = []
         self.tasks: set[asyncio.Future[None]] = set()
         self.feeds = FeedWatch(self.clock, self._tell)
         self.feeds.on_status(make_status())
@@ -84,7 +85,8 @@ class World:
 
     def _finished(self, task: asyncio.Future[None]) -> None:
         self.tasks.discard(task)
-        task.result()
+        if (error := task.exception()) is not None:
+            self.errors.append(error)
 
     def _deliver(self, symbols: set[str]) -> None:
         assert not self.topics.deliver(symbols)
@@ -101,6 +103,7 @@ class World:
 
     async def until(self, condition: Callable[[], object]) -> None:
         await eventually(condition)
+        assert not self.errors
 
 
 async def test_a_gap_that_comes_while_another_is_read_is_read_as_well() -> None:
