@@ -9,9 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from assets.models import Asset
-from realtime.feed_store import read_listings
-from realtime.notify import notify
-from realtime.sources import NAMES, Options, SourceError, open_source
+from realtime.price_feed.feed_store import read_listings
+from realtime.price_feed.notify import notify
+from realtime.price_feed.sources import NAMES, Options, SourceError, open_source
 from tests.realtime.feed_process import feed_process
 from tests.vendors.frames import made_up, write_frames
 

@@ -25,7 +25,7 @@ from config.instance import AlreadyRunning, only_instance
 from config.listening import ListenError, base_url, is_loopback, listen
 from config.management.commands.serve import port_number, until, worker_count
 from config.supervisor import Program, ProgramFailed, Supervisor
-from realtime.sources import SourceError, open_source
+from realtime.price_feed.sources import SourceError, open_source
 
 # Together within the 5 s that a stop may take.
 WEB_GRACE, FEED_GRACE, REDIS_GRACE = 2.8, 1.2, 0.5

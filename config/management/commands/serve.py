@@ -20,7 +20,7 @@ from uvicorn import Config, Server
 from config.http import status_of
 from config.listening import ListenError, adopt, base_url, listen
 from config.supervisor import Program, ProgramFailed, Supervisor
-from realtime.notify import notify
+from realtime.price_feed.notify import notify
 
 
 class DrainingServer(Server):

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from realtime.feeds.base import FrameRecorder
-from realtime.price_feed import PriceFeed
-from realtime.sources import Options, Source, SourceError, open_source
+from realtime.price_feed.process import PriceFeed
+from realtime.price_feed.sources import Options, Source, SourceError, open_source
 
 
 def positive_seconds(text: str) -> float:

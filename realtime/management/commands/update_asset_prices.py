@@ -13,8 +13,8 @@ from django.db import DatabaseError
 
 from assets.fields import plain
 from assets.models import Asset, normal_symbol
-from realtime.feed_store import chunks
-from realtime.price_update import Advance, Outcome, make_plan, update_history, update_prices
+from realtime.price_feed.feed_store import chunks
+from realtime.price_feed.price_update import Advance, Outcome, make_plan, update_history, update_prices
 from realtime.protocol import encode, wire_time
 
 WRONG_USAGE = 2

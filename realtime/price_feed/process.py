@@ -16,13 +16,13 @@ from typing import Any
 import redis.asyncio as redis
 
 from realtime.bus import LEASE_SECONDS, FeedBus, is_live, new_layer, new_redis, read_feeds
-from realtime.feed_store import prune_minute_bars
 from realtime.feeds.base import Clock, FrameRecorder, SystemClock
-from realtime.notify import notify
-from realtime.source_feed import SourceFeed
-from realtime.source_lead import UNREACHABLE, Surroundings
-from realtime.sources import Source
-from realtime.write_behind import WriteBehind
+from realtime.price_feed.feed_store import prune_minute_bars
+from realtime.price_feed.notify import notify
+from realtime.price_feed.source_feed import SourceFeed
+from realtime.price_feed.source_lead import UNREACHABLE, Surroundings
+from realtime.price_feed.sources import Source
+from realtime.price_feed.write_behind import WriteBehind
 
 log = logging.getLogger("personal_finance.realtime.feed")
 

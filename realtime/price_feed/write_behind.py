@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from django.db import DatabaseError, connection
 
-from realtime.feed_store import BarRow, PriceRow, write
+from realtime.price_feed.feed_store import BarRow, PriceRow, write
 
 log = logging.getLogger("personal_finance.realtime.feed")
 

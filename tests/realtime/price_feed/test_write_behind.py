@@ -9,8 +9,8 @@ import pytest
 
 from assets.market import Bar
 from assets.models import Asset, FeedSymbol, PriceBar
-from realtime.bars import BuiltBar
-from realtime.feed_store import (
+from realtime.price_feed.bars import BuiltBar
+from realtime.price_feed.feed_store import (
     BarRow,
     NewAsset,
     PriceRow,
@@ -22,7 +22,7 @@ from realtime.feed_store import (
     read_open_bars,
     write,
 )
-from realtime.write_behind import WriteBehind
+from realtime.price_feed.write_behind import WriteBehind
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MIDNIGHT = NOON.replace(hour=0)
@@ -185,7 +185,7 @@ class TestForReal:
             return write(prices, bars)
 
         # The database itself is taken away in the process tests; here it is the moment that matters.
-        monkeypatch.setattr("realtime.write_behind.write", flaky)
+        monkeypatch.setattr("realtime.price_feed.write_behind.write", flaky)
         store = WriteBehind(interval=0.01)
         store.start()
         store.put([make_row(asset, "1")], [make_bar(asset, fresh=True)])

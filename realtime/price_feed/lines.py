@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from assets.market import Bar, Depth, Quote, Trade, change_since
 from assets.market import session_start as session_start_of
-from realtime.bars import BarBuilder
+from realtime.price_feed.bars import BarBuilder
 from realtime.protocol import QuoteRecord, wire_time
 
 Window = Literal["session", "24h"]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.market import Depth, Quote, Trade
-from realtime.batcher import Batcher
 from realtime.feeds.base import Gap
-from realtime.lines import Close, LastPrice, Listing, publisher
+from realtime.price_feed.batcher import Batcher
+from realtime.price_feed.lines import Close, LastPrice, Listing, publisher
 from realtime.protocol import QuoteRecord, encode_quote
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

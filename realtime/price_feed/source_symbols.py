@@ -11,14 +11,20 @@ from datetime import datetime
 import redis.asyncio as redis
 
 from assets.snapshots import LAST_KEY
-from realtime.batcher import Batcher
-from realtime.feed_store import ensure_assets, read_closes, read_last_prices, read_listings, read_open_bars
 from realtime.feeds.base import Clock, FeedError
-from realtime.history import fill_daily_bars, missing_days, store_days
-from realtime.lines import LastPrice, Line, Listing
+from realtime.price_feed.batcher import Batcher
+from realtime.price_feed.feed_store import (
+    ensure_assets,
+    read_closes,
+    read_last_prices,
+    read_listings,
+    read_open_bars,
+)
+from realtime.price_feed.history import fill_daily_bars, missing_days, store_days
+from realtime.price_feed.lines import LastPrice, Line, Listing
+from realtime.price_feed.sources import Source
+from realtime.price_feed.write_behind import WriteBehind
 from realtime.protocol import QuoteRecord, decode_quote, wire_time
-from realtime.sources import Source
-from realtime.write_behind import WriteBehind
 
 log = logging.getLogger("personal_finance.realtime.feed")
 

@@ -19,8 +19,8 @@ from assets.fields import ExactDecimalField
 from assets.market import Bar
 from assets.market import session_start as session_start_of
 from assets.models import Asset, FeedSymbol, PriceBar, normal_symbol
-from realtime.bars import BuiltBar, minute_start
-from realtime.lines import Close, LastPrice, Listing
+from realtime.price_feed.bars import BuiltBar, minute_start
+from realtime.price_feed.lines import Close, LastPrice, Listing
 
 log = logging.getLogger("personal_finance.realtime.feed")
 

@@ -18,16 +18,16 @@ from redis.exceptions import RedisError
 from assets.market import Bar, Quote, session_start
 from assets.models import Asset, FeedSymbol, PriceBar
 from assets.snapshots import read_quotes
-from realtime.bars import BuiltBar
-from realtime.batcher import Batcher
 from realtime.bus import FeedBus, FeedStatus, new_layer, new_redis, read_feeds_sync
-from realtime.feed_store import BarRow, PriceRow, chunks, read_closes, write
 from realtime.feeds.base import Event, FeedError, Refused
 from realtime.jobs import read_job, request_update
-from realtime.lines import Listing
-from realtime.price_feed import process_name
+from realtime.price_feed.bars import BuiltBar
+from realtime.price_feed.batcher import Batcher
+from realtime.price_feed.feed_store import BarRow, PriceRow, chunks, read_closes, write
+from realtime.price_feed.lines import Listing
+from realtime.price_feed.process import process_name
+from realtime.price_feed.sources import NAMES, Source, SourceError, open_source
 from realtime.protocol import QuoteRecord
-from realtime.sources import NAMES, Source, SourceError, open_source
 
 COLLECT_TIMEOUT = 60.0
 JOB_TIMEOUT = 10.0

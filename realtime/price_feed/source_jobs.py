@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from realtime.batcher import Batcher
 from realtime.feeds.base import Event, FeedError, PolledFeed
-from realtime.sources import Source
+from realtime.price_feed.batcher import Batcher
+from realtime.price_feed.sources import Source
 
 POLL_TIMEOUT = 30.0
 

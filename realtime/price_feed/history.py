@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from assets.market import Bar, session_start
-from realtime.bars import BuiltBar
-from realtime.feed_store import BarRow, latest_daily_starts, read_listings, write
-from realtime.lines import Listing
-from realtime.sources import Source
+from realtime.price_feed.bars import BuiltBar
+from realtime.price_feed.feed_store import BarRow, latest_daily_starts, read_listings, write
+from realtime.price_feed.lines import Listing
+from realtime.price_feed.sources import Source
 
 MOST_DAYS = 90
 # About two seconds of the simulator's sampling; a thousand symbols get four days each.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.market import Bar
-from realtime.bars import BarBuilder, BuiltBar
+from realtime.price_feed.bars import BarBuilder, BuiltBar
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 Tick = tuple[datetime, Decimal, Decimal]

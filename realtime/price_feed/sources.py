@@ -12,7 +12,6 @@ from pathlib import Path
 from django.conf import settings
 
 from assets.market import Bar
-from realtime.feed_store import NewAsset
 from realtime.feeds import coinbase, coinbase_rest
 from realtime.feeds.base import Event, Feed, FeedError, PolledFeed, Refused
 from realtime.feeds.coinbase import CoinbaseFeed
@@ -20,6 +19,7 @@ from realtime.feeds.coinbase_rest import AT_ONCE, CoinbaseRestFeed
 from realtime.feeds.replay import ReplayFeed, survey
 from realtime.feeds.simulated_market import ORIGIN, SimulatedMarket, symbols
 from realtime.feeds.simulator import SimulatorFeed
+from realtime.price_feed.feed_store import NewAsset
 
 
 class SourceError(ValueError):

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Mapping
 
 from realtime.bus import FeedBus, Fenced
-from realtime.source_condition import Condition
-from realtime.source_lead import UNREACHABLE, Lead, Surroundings
-from realtime.sources import Source
+from realtime.price_feed.source_condition import Condition
+from realtime.price_feed.source_lead import UNREACHABLE, Lead, Surroundings
+from realtime.price_feed.sources import Source
 
 log = logging.getLogger("personal_finance.realtime.feed")
 

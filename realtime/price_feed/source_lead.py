@@ -16,9 +16,7 @@ import redis.asyncio as redis
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from realtime.batcher import Batcher
 from realtime.bus import FeedBus, FeedStatus, Fenced, StateLost
-from realtime.feed_store import BarRow, PriceRow
 from realtime.feeds.base import (
     Clock,
     Confirmed,
@@ -31,14 +29,16 @@ from realtime.feeds.base import (
 )
 from realtime.feeds.runner import FeedRunner
 from realtime.jobs import Job
-from realtime.lines import Line
+from realtime.price_feed.batcher import Batcher
+from realtime.price_feed.feed_store import BarRow, PriceRow
+from realtime.price_feed.lines import Line
+from realtime.price_feed.source_condition import Condition
+from realtime.price_feed.source_jobs import SourceJobs
+from realtime.price_feed.source_symbols import SourceSymbols
+from realtime.price_feed.sources import Source
+from realtime.price_feed.tasks import end, first_failure
+from realtime.price_feed.write_behind import WriteBehind
 from realtime.protocol import wire_time
-from realtime.source_condition import Condition
-from realtime.source_jobs import SourceJobs
-from realtime.source_symbols import SourceSymbols
-from realtime.sources import Source
-from realtime.tasks import end, first_failure
-from realtime.write_behind import WriteBehind
 
 log = logging.getLogger("personal_finance.realtime.feed")
 

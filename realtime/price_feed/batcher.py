@@ -12,9 +12,9 @@ from decimal import Decimal
 
 from assets.market import Bar, Depth, Quote, Trade
 from assets.market import session_start as session_start_of
-from realtime.bars import BuiltBar
 from realtime.feeds.base import Event
-from realtime.lines import DAY, Close, LastPrice, Line, Listing, publisher
+from realtime.price_feed.bars import BuiltBar
+from realtime.price_feed.lines import DAY, Close, LastPrice, Line, Listing, publisher
 from realtime.protocol import QuoteRecord
 
 # A tick from further ahead is a broken clock, and would shut out every right one after it.

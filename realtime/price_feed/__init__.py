@@ -1,0 +1,1 @@
+"""The feed process: sources followed, ticks numbered and conflated, last values published, bars stored."""
