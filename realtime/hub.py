@@ -88,7 +88,6 @@ class Hub:
         self.redis_ok = False
         self.draining = False
         self._manual_number = -1  # of the last price by hand; not known before the first renewal
-        self._deaf = True  # whether the layer must be joined anew
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._listen_task: asyncio.Task[None] | None = None
@@ -195,7 +194,7 @@ class Hub:
 
     def _is_current(self, topic: Topic) -> bool:
         """Whether updates of the topic's source reach this process, so that its memory is the last value."""
-        return not self._deaf and (topic.source == MANUAL or self.feeds.is_live(topic.source))
+        return self.redis_ok and (topic.source == MANUAL or self.feeds.is_live(topic.source))
 
     def unsubscribe(self, connection: Connection, symbols: Iterable[str]) -> None:
         gone = {symbol for symbol in symbols if symbol in connection.subscriptions}
@@ -246,6 +245,8 @@ class Hub:
     async def _listen(self) -> None:
         while True:
             message = await self.bus.receive()
+            if not self.redis_ok:
+                continue  # what a stalled connection still held; joining anew reads all of it again
             try:
                 self._on_message(message)
             except Exception:
@@ -376,14 +377,14 @@ class Hub:
 
     async def _check_redis(self) -> None:
         await self.bus.redis.ping()
-        if not self.redis_ok or self._deaf or (self.feeds.are_all_silent() and self._is_due("rejoin", 5.0)):
+        if not self.redis_ok or (self.feeds.are_all_silent() and self._is_due("rejoin", 5.0)):
             await self._join()
 
     def _lose_redis(self, error: Exception) -> None:
         if self.redis_ok:
             log.error("lost Redis", extra={"error": repr(error)})
             self.counters["redis_losses"] += 1
-        self.redis_ok, self._deaf = False, True
+        self.redis_ok = False
         self.feeds.on_deafness(NO_REDIS)
 
     async def _join(self) -> None:
@@ -397,7 +398,7 @@ class Hub:
         for status in (await read_feeds(self.bus.redis)).values():
             age = datetime.now(UTC) - datetime.fromisoformat(status.at)
             self.feeds.learn(status, age.total_seconds())
-        self.redis_ok, self._deaf = True, False
+        self.redis_ok = True
         self._last["renew"] = float("-inf")
         if self.topics:
             self.last_values.repair(self.topics.symbols())
