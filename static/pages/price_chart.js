@@ -20,7 +20,7 @@ const RANGES = {
 export class PriceChart {
   symbol = "";
   #range = RANGES[memory.get("range") ?? ""] ? /** @type {string} */ (memory.get("range")) : "3M";
-  #digits = 2;
+  #digits = 0; // none set yet
   /** @type {ChartBar|null} */ #last = null;
   #count = 0;
   /** @type {ChartBar[]} */ #history = [];
@@ -87,6 +87,7 @@ export class PriceChart {
     const quote = this.store.quotes.get(this.symbol);
     if (!quote) return;
     const digits = Math.max(this.#digits, priceDigits(quote.price));
+    if (this.figure.dataset.symbol === this.symbol) this.#setDigits(digits); // history may have been empty, or whole numbers
     setText(part(this.root, "price"), price(quote.price, digits));
     const change = part(this.root, "change");
     setText(change, quote.change == null ? "" : `${arrow(quote.change)} ${signed(quote.change, digits)} (${percent(quote.change_percent)})`);
@@ -94,7 +95,16 @@ export class PriceChart {
     for (const field of ["open", "previous_close", "bid", "ask"]) {
       setText(part(this.root, field), price(quote[field], quote[field] == null ? undefined : digits));
     }
+    setText(part(this.root, "open_label"), quote.window === "24h" ? "Open, 24 h ago" : "Open");
     if (this.figure.dataset.symbol === this.symbol) this.#moveLast(quote);
+  }
+
+  /** @param {number} digits */
+  #setDigits(digits) {
+    if (digits === this.#digits) return;
+    this.#digits = digits;
+    const minMove = 10 ** -digits;
+    this.bars.applyOptions({ priceFormat: { type: "custom", minMove, formatter: (/** @type {number} */ value) => price(value, digits) } });
   }
 
   /**
@@ -103,11 +113,9 @@ export class PriceChart {
    */
   #setHistory(rows, interval) {
     const bars = rows.map((row) => ({ ...row, time: barTime(row.start, interval) }));
-    this.#digits = bars.slice(-20).reduce((most, bar) => Math.max(most, priceDigits(bar.close)), 2);
+    this.#setDigits(bars.slice(-20).reduce((most, bar) => Math.max(most, priceDigits(bar.close)), 2));
     this.#last = bars.at(-1) ?? null;
     this.#count = bars.length;
-    const minMove = 10 ** -this.#digits;
-    this.bars.applyOptions({ priceFormat: { type: "custom", minMove, formatter: (/** @type {number} */ value) => price(value, this.#digits) } });
     // Copies: the library rewrites the times of what it is given.
     this.bars.setData(bars.map((bar) => ({ ...bar })));
     this.#history = bars;

@@ -183,17 +183,18 @@ class Row {
   }
 
   /** @param {Record<string, any>} quote */
-  #paintRange({ low, high, price: last }) {
+  #paintRange({ low, high, price: last, window }) {
     const cell = this.#cells.range;
     if (low == null || high == null) return setText(cell, "—");
     if (!this.range) {
-      this.range = { low: el("span"), high: el("span"), mark: el("i") };
+      this.range = { low: el("span"), window: el("div", {}, "of 24 hours"), high: el("span"), mark: el("i") };
       const ends = el("div", { class: "day-range-ends" }, this.range.low, this.range.high);
       const bar = el("div", { class: "day-range-bar", "aria-hidden": "true" }, this.range.mark);
-      cell.replaceChildren(el("div", { class: "day-range" }, bar, ends));
+      cell.replaceChildren(el("div", { class: "day-range" }, bar, ends, this.range.window));
     }
     setText(this.range.low, price(low, this.#digits));
     setText(this.range.high, price(high, this.#digits));
+    this.range.window.hidden = window !== "24h";
     const at = high > low ? Math.min(1, Math.max(0, (last - low) / (high - low))) : 0.5;
     this.range.mark.style.setProperty("--at", at.toFixed(3));
   }
