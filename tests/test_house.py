@@ -163,6 +163,15 @@ def test_every_setting_is_in_the_example() -> None:
     assert declared_settings() - named == set()
 
 
+def test_operations_and_the_example_list_the_same_settings() -> None:
+    example = re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    documented = re.findall(
+        r"^\| `([A-Z][A-Z0-9_]+)` \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE
+    )
+
+    assert sorted(documented) == sorted(example)
+
+
 def test_every_line_of_the_example_is_commented_out_and_explained() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     assert [line for line in lines if line and not line.startswith("#")] == []
