@@ -10,6 +10,7 @@ from datetime import datetime
 
 import redis.asyncio as redis
 
+from assets.market import session_start
 from assets.snapshots import LAST_KEY
 from realtime.feeds.base import Clock, FeedError
 from realtime.price_feed.batcher import Batcher
@@ -80,17 +81,20 @@ class SourceSymbols:
         listings = await self._store.call(read_listings, self._source.name)
         known = self._source.only_symbols
         listings = [one for one in listings if known is None or one.source_symbol in known]
-        new = [one for one in listings if one.symbol not in self._batcher.lines]
-        restored = await self._known(new) if new else {}
+        lines = self._batcher.lines
+        new = [one for one in listings if one.symbol not in lines or lines[one.symbol].listing[:4] != one[:4]]
+        ids = [one.asset_id for one in new]
         now, monotonic = self._clock.now(), self._clock.monotonic()
+        # All is read before anything changes: a database that fails in between must not leave half a symbol.
+        restored = await self._known(new) if new else {}
+        closes = await self._store.call(read_closes, ids, session_start(now)) if new else {}
+        has_bars = new and not self._source.has_own_clock
+        bars = await self._store.call(read_open_bars, ids, now) if has_bars else {}
         added, gone = self._batcher.follow(listings, now, monotonic)
-        if added:
-            ids = [line.listing.asset_id for line in added]
-            for symbol in restored.keys() & self._batcher.lines.keys():
-                self._batcher.restore(symbol, restored[symbol], now, monotonic)
-            await self._learn_closes(ids)
-            if not self._source.has_own_clock:
-                self._batcher.resume_bars(await self._store.call(read_open_bars, ids, now))
+        for symbol in restored.keys() & lines.keys():
+            self._batcher.restore(symbol, restored[symbol], now, monotonic)
+        self._batcher.learn_closes(closes)
+        self._batcher.resume_bars(bars)
         if added or gone:
             log.info(
                 "symbols", extra={"source": self._source.name, "added": len(added), "removed": len(gone)}
@@ -98,8 +102,8 @@ class SourceSymbols:
             self._changed(added, gone)
 
     async def _learn_closes(self, asset_ids: Sequence[int]) -> None:
-        today = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
-        self._batcher.learn_closes(await self._store.call(read_closes, asset_ids, today))
+        start = session_start(self._clock.now())
+        self._batcher.learn_closes(await self._store.call(read_closes, asset_ids, start))
 
     async def _known(self, listings: Sequence[Listing]) -> dict[str, LastPrice]:
         """Returns the last prices that came from this source: Redis's, and the database's where it has none."""
