@@ -445,7 +445,12 @@ def test_a_stale_price_is_marked_and_dimmed(person: Person) -> None:
 
 
 def test_silence_is_stale_before_it_is_lost(person: Person) -> None:
+    sockets: list[WebSocketRoute] = []
+
     def silence(route: WebSocketRoute) -> None:
+        sockets.append(route)
+        if len(sockets) > 1:
+            return  # never greets, so that the light stays on what comes after the loss
         data = {
             "status": "connected",
             "connection_id": "x",
