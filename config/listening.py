@@ -7,9 +7,12 @@ import errno
 import ipaddress
 import socket
 
+TCP_NOTSENT_LOWAT = 25  # Linux's; the socket module has no name for it before Python 3.12
 # A peer that acknowledges nothing for so long is gone; a little over the 20 s of a WebSocket ping.
 USER_TIMEOUT_MS = 25_000
 BACKLOG = 2048
+# What the kernel keeps beyond what the network takes now: more would only be older when it is read.
+UNSENT_BYTES = 16_384
 
 
 class ListenError(Exception):
@@ -60,6 +63,7 @@ def tune(listener: socket.socket) -> None:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        listener.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def base_url(listener: socket.socket) -> str:

@@ -1,6 +1,5 @@
 """One open socket as the hub sees it, and the counts that status pages show of many."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +15,7 @@ class Connection:
 
     __slots__ = (
         "address", "asked_at", "audience", "closing", "heard_at", "heartbeat_at", "id", "identity", "outbox",
-        "portfolios", "reader", "recheck_at", "sending_since", "subscriptions",
+        "portfolios", "recheck_at", "sending_since", "subscriptions",
     )  # fmt: skip
 
     def __init__(self, id: str, identity: Identity, address: str, outbox: Outbox, moment: float) -> None:
@@ -31,15 +30,14 @@ class Connection:
         self.heard_at = moment
         self.heartbeat_at = moment + HEARTBEAT_INTERVAL
         self.recheck_at = moment + RECHECK_SECONDS
-        self.sending_since: float | None = None
+        self.sending_since: float | None = None  # since when the socket takes nothing
         self.closing: tuple[int, str] | None = None
-        self.reader: asyncio.Task[Any] | None = None
 
     def close(self, code: CloseCode) -> None:
         """Asks the writer to close; what waits is not written any more."""
         if self.closing is None:
             self.closing = (code, code.reason)
-            self.outbox.ready.set()
+            self.outbox.wake()
 
     def put_event(self, frame: str) -> None:
         try:

@@ -46,11 +46,11 @@ from realtime.protocol import (
     parse,
     requested_symbols,
 )
+from realtime.writer import EXTENSION, MessageSocket, Socket, Writer
 
 log = logging.getLogger("personal_finance.realtime.consumer")
 
 MAX_ERRORS_PER_MINUTE = 20
-CLOSE_SECONDS = 5.0  # how long a socket that does not drain may take to accept its close frame
 MAX_RATE = 1000.0
 
 _live: dict[Hub, LivePortfolios] = {}
@@ -72,6 +72,7 @@ class RealtimeConsumer(AsyncConsumer):
         self._receive, self._send = receive, send
         self._hub = await running_hub()
         self._live = live_portfolios(self._hub)
+        self._socket: Socket = scope.get("extensions", {}).get(EXTENSION) or MessageSocket(send)
         await receive()  # websocket.connect
         connection_id = str(uuid.uuid4())
         address = (scope.get("client") or ("unknown", 0))[0]
@@ -154,30 +155,28 @@ class RealtimeConsumer(AsyncConsumer):
         )
         self._errors: deque[float] = deque(maxlen=MAX_ERRORS_PER_MINUTE)
         self._floods: deque[float] = deque(maxlen=MAX_ERRORS_PER_MINUTE)
+        self._reader = asyncio.current_task()
         self._greet()
         for complaint in complaints:
             connection.put_event(error_frame(complaint))
-        connection.reader = asyncio.current_task()
-        writer = asyncio.create_task(self._write(), name="writer")
+        writer = Writer(connection, self._socket, self._hub.clock, self._stop_reading)
         code = 1006
         try:
             code = await self._read()
         except asyncio.CancelledError:
             if connection.closing is None:
                 raise
-            code = connection.closing[0]
         finally:
-            writer.cancel()
+            self._reader = None
+            writer.stop()
             self._live.leave(connection, connection.portfolios)
             self._hub.close(connection, connection.closing[0] if connection.closing else code)
-        if connection.closing is not None and code == connection.closing[0]:
-            await self._close_stuck(*connection.closing)
+        if connection.closing is not None:
+            await writer.end(self._send, *connection.closing)
 
-    async def _close_stuck(self, code: int, reason: str) -> None:
-        """Offers the close frame to a socket that takes nothing; the listening socket's time-out ends it otherwise."""
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+    def _stop_reading(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
 
     def _greet(self) -> None:
         connection, hub = self._connection, self._hub
@@ -198,43 +197,16 @@ class RealtimeConsumer(AsyncConsumer):
         for source, view in hub.feeds.views.items():
             connection.outbox.put_status(source, view.frame())
 
-    async def _write(self) -> None:
-        """Writes what waits; the only place that sends on an open socket."""
-        with contextlib.suppress(OSError):  # the client is gone, which the reader sees as well
-            await self._write_until_closed()
-
-    async def _write_until_closed(self) -> None:
-        connection, outbox, send = self._connection, self._connection.outbox, self._send
-        clock = self._hub.clock
-        while connection.closing is None:
-            delay = outbox.delay()
-            if delay == 0:
-                for frame in outbox.take():
-                    connection.sending_since = clock()
-                    await send({"type": "websocket.send", "text": frame})
-                connection.sending_since = None
-            else:
-                if delay is None:  # nearly always; a time-out costs as much as the whole rest of a wake-up
-                    await outbox.ready.wait()
-                else:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(delay):
-                            await outbox.ready.wait()
-                outbox.ready.clear()
-        for frame in outbox.events:  # what led to this may stand in them
-            await send({"type": "websocket.send", "text": frame})
-        code, reason = connection.closing
-        await send({"type": "websocket.close", "code": code, "reason": reason})
-
     async def _read(self) -> int:
-        """Handles messages until the socket is gone; returns its close code."""
-        while True:
+        """Handles messages until the socket is gone or to be closed; returns the client's close code."""
+        # Asked each time, since what a message calls may swallow the cancellation that a closing is.
+        while self._connection.closing is None:
             event = await self._receive()
             if event["type"] == "websocket.disconnect":
                 return int(event.get("code") or 1005)
             self._connection.heard_at = self._hub.clock()
-            if self._connection.closing is None:
-                await self._handle(event.get("text"))
+            await self._handle(event.get("text"))
+        return 1005
 
     async def _handle(self, text: str | None) -> None:
         try:

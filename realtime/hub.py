@@ -24,6 +24,7 @@ from realtime.catalog import Catalog, KnownAsset
 from realtime.connections import RECHECK_SECONDS, Connection
 from realtime.database import UNAVAILABLE, in_database
 from realtime.feed_watch import FeedWatch, SourceView
+from realtime.frames import Payload
 from realtime.handshake import Identity, session_digest, verdicts
 from realtime.last_values import LastValues
 from realtime.limits import ConnectionLimits
@@ -175,7 +176,7 @@ class Hub:
         self.send_snapshots(connection, modes)
 
     def send_snapshots(self, connection: Connection, symbols: Iterable[str]) -> None:
-        known: dict[str, str] = {}
+        known: dict[str, Payload] = {}
         unknown: set[str] = set()
         for symbol in symbols:
             payload = self.topics[symbol].payload(
@@ -412,8 +413,6 @@ class Hub:
             since = connection.sending_since
             if since is not None and moment - since > SLOW_SECONDS:
                 connection.close(CloseCode.SLOW_CONSUMER)
-                if connection.reader is not None:
-                    connection.reader.cancel()  # its writer is stuck in the socket
                 continue
             if moment >= connection.heartbeat_at:
                 heartbeat = heartbeat or envelope("heartbeat", encode({"server_time": now()}))

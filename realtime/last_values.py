@@ -18,6 +18,7 @@ from realtime.catalog import Catalog, KnownAsset, is_stale
 from realtime.connections import Connection
 from realtime.database import UNAVAILABLE
 from realtime.feed_watch import FeedWatch, SourceView
+from realtime.frames import Payload
 from realtime.outbox import Changes
 from realtime.protocol import QuoteRecord, decode_quote
 from realtime.topics import Topic, Topics
@@ -71,7 +72,7 @@ class LastValues:
 
     def _answer(self, connection: Connection, symbols: Iterable[str]) -> None:
         """Sends a snapshot that is no news to others, unless the connection has had its value meanwhile."""
-        known: dict[str, str] = {}
+        known: dict[str, Payload] = {}
         for symbol in symbols:
             mode, topic = connection.subscriptions.get(symbol), self._topics.get(symbol)
             if mode is None or topic is None or symbol not in connection.asked_at:

@@ -15,6 +15,7 @@ from portfolio.models import Portfolio
 from portfolio.valuation import Holdings, PricePoint, Valuation, value
 from realtime.connections import Connection
 from realtime.database import UNAVAILABLE, in_database
+from realtime.frames import Payload
 from realtime.hub import Hub
 from realtime.protocol import ErrorCode, Numbers, ProtocolError, QuoteRecord, encode, envelope
 
@@ -27,14 +28,14 @@ class PortfolioChange:
     def __init__(self, valuation: Valuation, changed: frozenset[str]) -> None:
         self._valuation = valuation
         self._changed = changed
-        self._texts: dict[tuple[bool, Numbers], str] = {}
+        self._payloads: dict[tuple[bool, Numbers], Payload] = {}
 
-    def text(self, complete: bool, numbers: Numbers) -> str:
+    def payload(self, complete: bool, numbers: Numbers) -> Payload:
         key = (complete, numbers)
-        if key not in self._texts:
+        if key not in self._payloads:
             wire = self._valuation.as_wire(complete=complete, changed=None if complete else self._changed)
-            self._texts[key] = encode(wire, numbers)
-        return self._texts[key]
+            self._payloads[key] = Payload("portfolio_update", encode(wire, numbers))
+        return self._payloads[key]
 
 
 class WatchedPortfolio:
@@ -141,10 +142,9 @@ class LivePortfolios:
         watched.viewers.add(connection)
         connection.portfolios.add(portfolio_id)
         self._hub.presence.touch(connection)
-        text = PortfolioChange(self._value(watched), frozenset()).text(
-            True, connection.outbox.options.numbers
-        )
-        connection.outbox.put_portfolio(portfolio_id, text)
+        change = PortfolioChange(self._value(watched), frozenset())
+        outbox = connection.outbox
+        outbox.put_portfolio(portfolio_id, change.payload(True, outbox.options.numbers))
 
     def leave(self, connection: Connection, portfolio_ids: Iterable[int]) -> None:
         for portfolio_id in list(portfolio_ids):
@@ -272,7 +272,7 @@ class LivePortfolios:
         for connection in watched.viewers:
             outbox = connection.outbox
             complete = changed is None or outbox.has_portfolio(watched.id)
-            outbox.put_portfolio(watched.id, change.text(complete, outbox.options.numbers))
+            outbox.put_portfolio(watched.id, change.payload(complete, outbox.options.numbers))
 
     # --- messages and the clock --------------------------------------------------------------------------------------
 

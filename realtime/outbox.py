@@ -5,12 +5,13 @@ no more memory than its subscriptions. Answers and errors are events: ordered, n
 here awaits; the connection's one writer takes frames out.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from realtime.protocol import Numbers, envelope, envelopes
+from realtime.frames import Payload, frame
+from realtime.protocol import Numbers, envelope
 
 MAX_EVENTS = 1000  # answers that a client may leave unread; far more than its message rate fills in 10 s
 ACK_WINDOW = 2  # data frames that may stand unconfirmed on a connection with acks
@@ -35,10 +36,10 @@ class Changes:
 
     __slots__ = ("_batch", "_singles", "_together", "payloads")
 
-    def __init__(self, payloads: Mapping[str, str]) -> None:
+    def __init__(self, payloads: Mapping[str, Payload]) -> None:
         self.payloads = payloads
-        self._batch: str | None = None
-        self._singles: list[str] | None = None
+        self._batch: bytes | None = None
+        self._singles: bytes | None = None
         self._together: dict[Changes, Changes] = {}
 
     def after(self, earlier: "Changes") -> "Changes":
@@ -52,14 +53,17 @@ class Changes:
         """Forgets earlier flushes, once everybody has these: each would keep the one before it alive."""
         self._together.clear()
 
-    def batch(self) -> str:
+    def batch(self) -> bytes:
+        """Returns one frame of all of them."""
         if self._batch is None:
-            self._batch = envelope("asset_updates", f"[{','.join(self.payloads.values())}]")
+            data = ",".join([payload.json for payload in self.payloads.values()])
+            self._batch = frame(envelope("asset_updates", f"[{data}]"))
         return self._batch
 
-    def singles(self) -> list[str]:
+    def singles(self) -> bytes:
+        """Returns a run of one frame each."""
         if self._singles is None:
-            self._singles = envelopes("asset_update", self.payloads.values())
+            self._singles = b"".join([payload.alone() for payload in self.payloads.values()])
         return self._singles
 
 
@@ -73,6 +77,9 @@ class Outbox:
     Args:
         options: the connection's.
         clock: monotonic seconds.
+
+    Attributes:
+        wake: called whenever `take` may have something that it had not; the writer's.
     """
 
     __slots__ = (
@@ -86,17 +93,17 @@ class Outbox:
         "conflated",
         "events",
         "options",
-        "ready",
+        "wake",
     )  # fmt: skip
 
     def __init__(self, options: Options, clock: Callable[[], float]) -> None:
         self.options = options
         self.events: deque[str] = deque()
-        self.ready = asyncio.Event()
+        self.wake: Callable[[], None] = _nobody_writes
         self.conflated = 0
         self._clock = clock
         self._changes: Changes | None = None  # shared with other connections
-        self._portfolios: dict[int, str] = {}
+        self._portfolios: dict[int, Payload] = {}
         self._statuses: dict[str, str] = {}
         self._frame = 0
         self._acknowledged = 0
@@ -109,11 +116,11 @@ class Outbox:
         if len(self.events) >= MAX_EVENTS:
             raise Overflow
         self.events.append(frame)
-        self.ready.set()
+        self.wake()
 
     def put_status(self, key: str, frame: str) -> None:
         self._statuses[key] = frame
-        self.ready.set()
+        self.wake()
 
     def put(self, changes: Changes) -> None:
         """Takes a flush; what the writer has not taken yet is replaced symbol by symbol."""
@@ -123,17 +130,16 @@ class Outbox:
         else:
             self._changes = changes.after(waiting)
             self.conflated += len(waiting.payloads) + len(changes.payloads) - len(self._changes.payloads)
-        self.ready.set()
+        self.wake()
 
     def has_portfolio(self, portfolio_id: int) -> bool:
         """Whether a value of the portfolio still waits, so that a partial one must not replace it."""
         return portfolio_id in self._portfolios
 
-    def put_portfolio(self, portfolio_id: int, data: str) -> None:
-        """Takes a portfolio's value: the JSON of `portfolio_update.data`."""
+    def put_portfolio(self, portfolio_id: int, data: Payload) -> None:
         self.conflated += portfolio_id in self._portfolios
         self._portfolios[portfolio_id] = data
-        self.ready.set()
+        self.wake()
 
     def forget(self, symbols: Mapping[str, object] | set[str]) -> None:
         """Drops waiting values of symbols that are no longer subscribed."""
@@ -141,7 +147,7 @@ class Outbox:
         if not waiting.keys().isdisjoint(symbols):
             self._keep({symbol: payload for symbol, payload in waiting.items() if symbol not in symbols})
 
-    def _keep(self, payloads: Mapping[str, str]) -> None:
+    def _keep(self, payloads: Mapping[str, Payload]) -> None:
         self._changes = Changes(payloads) if payloads else None
 
     def forget_portfolio(self, portfolio_id: int) -> None:
@@ -154,7 +160,7 @@ class Outbox:
         if frame > self._frame:
             return False
         self._acknowledged = max(self._acknowledged, frame)
-        self.ready.set()
+        self.wake()
         return True
 
     def delay(self) -> float | None:
@@ -168,51 +174,50 @@ class Outbox:
     def _is_window_full(self) -> bool:
         return self.options.acks and self._frame - self._acknowledged >= ACK_WINDOW
 
-    def take(self) -> list[str]:
-        """Returns the frames to write now, events first."""
-        frames = list(self.events)
+    def take(self) -> bytes:
+        """Returns the frames to write now, events first, as one run; empty when nothing may be written."""
+        if not self.events and not self._statuses:
+            return self._take_data()
+        waiting = [*self.events, *self._statuses.values()]
         self.events.clear()
-        if self._statuses:
-            frames += self._statuses.values()
-            self._statuses.clear()
-        if (self._changes or self._portfolios) and not self._is_window_full():
-            frames += self._take_data()
-        return frames
+        self._statuses.clear()
+        return b"".join(map(frame, waiting)) + self._take_data()
 
-    def _take_data(self) -> list[str]:
+    def _take_data(self) -> bytes:
+        if not (self._changes or self._portfolios) or self._is_window_full():
+            return b""
         if self.options.max_rate is not None:
             moment = self._clock()
             if moment < self._next_data_at:
-                return []
+                return b""
             self._next_data_at = moment + 1 / self.options.max_rate
         if self.options.acks:
             return self._take_numbered()
-        frames: list[str] = []
+        run = b""
         changes, self._changes = self._changes, None
         if changes is not None:
-            if self.options.batch:
-                frames.append(changes.batch())
-            else:
-                frames += changes.singles()
-        frames += [envelope("portfolio_update", data) for data in self._portfolios.values()]
-        self._portfolios.clear()
-        return frames
+            run = changes.batch() if self.options.batch else changes.singles()
+        if self._portfolios:
+            run += b"".join([data.alone() for data in self._portfolios.values()])
+            self._portfolios.clear()
+        return run
 
-    def _take_numbered(self) -> list[str]:
+    def _take_numbered(self) -> bytes:
         """Data frames that carry their number, as many as the window of unconfirmed ones allows."""
-        frames: list[str] = []
+        frames: list[bytes] = []
         waiting = dict(self._changes.payloads) if self._changes is not None else {}
         while not self._is_window_full() and (waiting or self._portfolios):
             self._frame += 1
             if waiting and self.options.batch:
-                data = f"[{','.join(waiting.values())}]"
-                frames.append(envelope("asset_updates", data, frame=self._frame))
+                data = ",".join([payload.json for payload in waiting.values()])
+                frames.append(Payload("asset_updates", f"[{data}]").numbered(self._frame))
                 waiting = {}
-            elif waiting:
-                payload = waiting.pop(next(iter(waiting)))
-                frames.append(envelope("asset_update", payload, frame=self._frame))
             else:
-                data = self._portfolios.pop(next(iter(self._portfolios)))
-                frames.append(envelope("portfolio_update", data, frame=self._frame))
+                found: dict[Any, Payload] = waiting or self._portfolios
+                frames.append(found.pop(next(iter(found))).numbered(self._frame))
         self._keep(waiting)
-        return frames
+        return b"".join(frames)
+
+
+def _nobody_writes() -> None:
+    """Stands in until a writer takes over: what is put waits for it."""

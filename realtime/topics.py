@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from realtime.bus import Update
 from realtime.connections import Connection
+from realtime.frames import Payload
 from realtime.outbox import Changes
 from realtime.protocol import Mode, Numbers, QuoteRecord, decode_quote, encode_quote
 
@@ -39,7 +40,7 @@ class Topic:
         self.audiences: dict[Audience, str] = {}
         self.modes: Counter[str] = Counter()  # how many want it in which mode
         self._quote: QuoteRecord | None = None
-        self._payloads: dict[tuple[str, Numbers], str] = {}
+        self._payloads: dict[tuple[str, Numbers], Payload] = {}
 
     @property
     def has_value(self) -> bool:
@@ -51,14 +52,16 @@ class Topic:
     def take(self, source: str, epoch: int, update: Update) -> None:
         self.source, self.epoch, self.seq = source, epoch, update.seq
         self.record = self._quote = None
-        self._payloads = {(mode, "number"): payload for mode, payload in update.payloads.items()}
+        self._payloads = {
+            (mode, "number"): Payload("asset_update", json) for mode, json in update.payloads.items()
+        }
 
     def take_record(self, record: QuoteRecord) -> None:
         self.source, self.epoch, self.seq = record.source, record.epoch, record.seq
         self.record = self._quote = record
         self._payloads = {}
 
-    def payload(self, mode: str, numbers: Numbers = "number") -> str | None:
+    def payload(self, mode: str, numbers: Numbers = "number") -> Payload | None:
         """Returns the last value for a subscriber, encoded at most once for each mode; None if not known so fully."""
         payload = self._payloads.get((mode, numbers))
         if payload is not None:
@@ -66,7 +69,8 @@ class Topic:
         record = self.record or self._decoded(mode) or (self.quote() if mode == Mode.LTPC else None)
         if record is None:
             return None
-        payload = self._payloads[mode, numbers] = encode_quote(record, mode, numbers)
+        payload = Payload("asset_update", encode_quote(record, mode, numbers))
+        self._payloads[mode, numbers] = payload
         return payload
 
     def quote(self) -> QuoteRecord | None:
@@ -76,8 +80,8 @@ class Topic:
         return self._quote
 
     def _decoded(self, mode: str) -> QuoteRecord | None:
-        text = self._payloads.get((mode, "number"))
-        return None if text is None else decode_quote(text)
+        payload = self._payloads.get((mode, "number"))
+        return None if payload is None else decode_quote(payload.json)
 
 
 class Topics:
@@ -171,7 +175,7 @@ class Topics:
         Returns:
             symbols that somebody wants in a mode which is not known of their last value.
         """
-        touched: dict[Audience, dict[str, str]] = {}
+        touched: dict[Audience, dict[str, Payload]] = {}
         missing: set[str] = set()
         for symbol in symbols:
             topic = self._topics[symbol]

@@ -9,6 +9,7 @@ import msgspec
 
 from realtime.bus import Batch, FeedBus, FeedStatus, WebBus, decode_batch
 from realtime.connections import Connection
+from realtime.frames import texts
 from realtime.protocol import QuoteRecord, now
 
 WITHIN = 10.0
@@ -121,7 +122,7 @@ class Client:
 
     def read(self) -> list[str]:
         """Takes what waits and sorts it; returns the frames themselves."""
-        frames = self.connection.outbox.take() if self.connection.outbox.delay() == 0 else []
+        frames = list(texts(self.connection.outbox.take()))
         for frame in frames:
             self._sort(msgspec.json.decode(frame))
         return frames

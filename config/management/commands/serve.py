@@ -20,6 +20,7 @@ from uvicorn import Config, Server
 from config.http import status_of
 from config.listening import ListenError, adopt, base_url, listen
 from config.supervisor import Program, ProgramFailed, Supervisor
+from config.websocket import FramesProtocol
 from realtime.price_feed.notify import notify
 
 
@@ -60,7 +61,7 @@ def server(drain: float) -> DrainingServer:
             "config.asgi:application",
             loop="uvloop",
             http="httptools",
-            ws="websockets-sansio",
+            ws=FramesProtocol,
             ws_max_size=settings.WEBSOCKET_MAX_MESSAGE_BYTES,
             ws_ping_interval=20,
             ws_ping_timeout=20,
