@@ -100,11 +100,10 @@ async def read(peer: socket.socket, size: int) -> bytes:
 
 
 def fill(server: FramesProtocol) -> int:
-    """Writes until the socket takes no more; returns how many bytes that were."""
-    run, written = frame("x" * 10_000), len(frame("x" * 10_000))
-    while server.write(run):
-        written += len(run)
-    return written
+    """Writes more than any kernel takes from one that reads nothing; returns how many bytes that were."""
+    run = frame("x" * 8_000_000)
+    assert not server.write(run)
+    return len(run)
 
 
 async def test_a_run_of_ready_frames_arrives_as_its_messages(served: Served) -> None:
@@ -131,7 +130,8 @@ async def test_what_the_kernel_does_not_take_makes_the_socket_unwritable_until_i
     await read(peer, written)
     async with asyncio.timeout(30):
         await writable.wait()
-    assert server.write(frame("more"))
+    assert await read(peer, 6) == frame("more")
+    assert server.write(frame("and more"))
     peer.close()
 
 
