@@ -19,10 +19,10 @@ from django.conf import settings
 
 from assets.models import normal_symbol
 from realtime.bus import UNREACHABLE
-from realtime.database import UNAVAILABLE, in_database
-from realtime.handshake import Headers, Identity, Refused, authenticate, check_origin, may_stream
+from realtime.database import UNAVAILABLE
+from realtime.handshake import Credential, Headers, Identity, Refused, anonymous, check_origin, credential_of
 from realtime.hub import Hub, running_hub
-from realtime.limits import Admission, TokenBucket
+from realtime.limits import Admission, TokenBucket, leases_of
 from realtime.live_portfolio import LivePortfolios
 from realtime.outbox import Options
 from realtime.protocol import (
@@ -76,50 +76,78 @@ class RealtimeConsumer(AsyncConsumer):
         await receive()  # websocket.connect
         connection_id = str(uuid.uuid4())
         address = (scope.get("client") or ("unknown", 0))[0]
+        revocations = self._hub.identities.revocations
         try:
-            identity = await self._admit(scope, address, connection_id)
+            identity, unwelcome = await self._admit(scope, address, connection_id)
         except Refused as refusal:
             await self._refuse(refusal)
             return
-        await send({"type": "websocket.accept"})
-        code = await self._unwelcome(identity, connection_id)
-        if code is not None:
-            self._hub.counters[f"closed_{int(code)}"] += 1
-            await self._release_address(address, connection_id)
-            await send({"type": "websocket.close", "code": int(code), "reason": code.reason})
+        leases = leases_of(connection_id, address, identity.user_id)
+        try:
+            await send({"type": "websocket.accept"})
+        except BaseException:
+            self._hub.limits.release(leases)
+            raise
+        if unwelcome is not None:
+            self._hub.counters[f"closed_{int(unwelcome)}"] += 1
+            self._hub.limits.release(leases)
+            await send({"type": "websocket.close", "code": int(unwelcome), "reason": unwelcome.reason})
             return
         options, complaints = parse_options(scope.get("query_string", b""))
         self._connection = self._hub.open(connection_id, identity, address, options)
+        if revocations != self._hub.identities.revocations:  # one of them may have been this one's
+            self._hub.recheck([self._connection])
         await self._serve(complaints)
 
     # --- the handshake -----------------------------------------------------------------------------------------------
 
-    async def _admit(self, scope: Mapping[str, Any], address: str, connection_id: str) -> Identity:
-        """Returns who is calling; raises Refused."""
+    async def _admit(
+        self, scope: Mapping[str, Any], address: str, connection_id: str
+    ) -> tuple[Identity, CloseCode | None]:
+        """Returns who is calling, and why not to keep them after accept, so that a browser sees the reason.
+
+        Raises:
+            Refused: before accept; no place is taken then.
+        """
         headers = Headers(scope)
         check_origin(scope, headers)
         if self._hub.draining or not self._hub.redis_ok:
             raise Refused(503, "not ready", retry_after=2)
-        try:
-            admission = await self._hub.limits.admit_address(address, connection_id)
-        except (redis.exceptions.RedisError, *UNREACHABLE) as error:
-            raise Refused(503, "Redis does not answer", retry_after=2) from error
+        credential = credential_of(headers)
+        identity = credential and self._hub.identities.known(credential)
+        admission = await self._take_places(connection_id, address, identity)
         if admission is Admission.TOO_FAST:
             raise Refused(429, "too many handshakes from this address", retry_after=1)
-        if admission is Admission.TOO_MANY:
+        if admission is Admission.ADDRESS_FULL:
             raise Refused(429, "too many connections from this address", retry_after=10)
-        try:
-            return await in_database(authenticate, headers)
-        except UNAVAILABLE as error:
-            await self._release_address(address, connection_id)
-            raise Refused(503, "the database does not answer", retry_after=2) from error
-        except Refused:
-            await self._release_address(address, connection_id)
-            raise
+        if identity is None:
+            try:
+                identity = await self._identify(credential)
+                if identity.may_stream:
+                    admission = await self._take_places(connection_id, None, identity)
+            except BaseException:
+                self._hub.limits.release(leases_of(connection_id, address, user_id_of(identity)))
+                raise
+        if not identity.may_stream:
+            return identity, CloseCode.FORBIDDEN
+        return identity, CloseCode.CONNECTION_LIMIT if admission is Admission.USER_FULL else None
 
-    async def _release_address(self, address: str, connection_id: str) -> None:
-        with contextlib.suppress(redis.exceptions.RedisError, *UNREACHABLE):
-            await self._hub.limits.release(None, address, connection_id)
+    async def _take_places(self, name: str, address: str | None, identity: Identity | None) -> Admission:
+        user_id = user_id_of(identity)
+        if address is None and user_id is None:
+            return Admission.ADMITTED
+        try:
+            return await self._hub.limits.admit(name, address, user_id)
+        except (redis.exceptions.RedisError, *UNREACHABLE) as error:
+            raise Refused(503, "Redis does not answer", retry_after=2) from error
+
+    async def _identify(self, credential: Credential | None) -> Identity:
+        if credential is None:
+            return anonymous()
+        try:
+            return await self._hub.identities.find(credential)
+        except UNAVAILABLE as error:
+            raise Refused(503, "the database does not answer", retry_after=2) from error
 
     async def _refuse(self, refusal: Refused) -> None:
         headers = [(b"content-type", b"application/json")]
@@ -132,19 +160,6 @@ class RealtimeConsumer(AsyncConsumer):
         await self._send(start)
         body = encode({"detail": refusal.detail}).encode()
         await self._send({"type": "websocket.http.response.body", "body": body})
-
-    async def _unwelcome(self, identity: Identity, connection_id: str) -> CloseCode | None:
-        """Why this connection is closed right after it was accepted, so that a browser sees the reason."""
-        try:
-            if not await in_database(may_stream, identity):
-                return CloseCode.FORBIDDEN
-            if identity.user_id is not None:
-                admission = await self._hub.limits.admit_user(identity.user_id, connection_id)
-                if admission is not Admission.ADMITTED:
-                    return CloseCode.CONNECTION_LIMIT
-        except (redis.exceptions.RedisError, *UNREACHABLE, *UNAVAILABLE):
-            return CloseCode.STATE_LOST
-        return None
 
     # --- reading and writing -----------------------------------------------------------------------------------------
 
@@ -351,6 +366,10 @@ class RealtimeConsumer(AsyncConsumer):
         self._hub.unsubscribe(connection, list(connection.subscriptions))
         self._live.leave(connection, connection.portfolios)
         self._answer("unsubscribed", {"results": results}, message)
+
+
+def user_id_of(identity: Identity | None) -> int | None:
+    return None if identity is None else identity.user_id
 
 
 def failed(symbol: str, code: ErrorCode, reason: str) -> dict[str, Any]:

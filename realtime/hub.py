@@ -22,10 +22,11 @@ from django.conf import settings
 from realtime.bus import MANUAL, UNREACHABLE, Batch, WebBus, decode_batch, decode_status, read_feeds
 from realtime.catalog import Catalog, KnownAsset
 from realtime.connections import RECHECK_SECONDS, Connection
-from realtime.database import UNAVAILABLE, in_database
+from realtime.database import UNAVAILABLE, disconnect, in_database
 from realtime.feed_watch import FeedWatch, SourceView
 from realtime.frames import Payload
-from realtime.handshake import Identity, session_digest, verdicts
+from realtime.handshake import Identity, verdicts
+from realtime.identities import Identities
 from realtime.last_values import LastValues
 from realtime.limits import ConnectionLimits
 from realtime.outbox import Changes, Options, Outbox
@@ -47,7 +48,9 @@ log = logging.getLogger("personal_finance.realtime.hub")
 
 PULSE_SECONDS = 0.25
 RENEW_SECONDS = 5.0  # a third of the leases' life
+COUNTS_SECONDS = 1.0
 SLOW_SECONDS = 10.0  # a socket that takes nothing for so long is closed
+RECHECKED_TOGETHER = 50  # some 20 ms of a database thread; thousands at once would meet its time-out
 NO_REDIS = "Redis does not answer"
 
 
@@ -63,6 +66,7 @@ class Hub:
         self.clock = clock
         self.bus = WebBus(self.process)
         self.catalog = Catalog(clock)
+        self.identities = Identities(clock)
         self.limits = ConnectionLimits(
             self.bus.redis,
             per_user=settings.MAX_CONNECTIONS_PER_USER,
@@ -113,6 +117,9 @@ class Hub:
                 task.cancel()
             _, pending = await asyncio.wait(tasks, timeout=0.1)
             tasks = list(pending)
+        await self.identities.stop()
+        await self.limits.stop()
+        await disconnect()
         with contextlib.suppress(*UNREACHABLE, redis.exceptions.RedisError):
             await self.bus.leave()
         await self.bus.close()
@@ -160,11 +167,6 @@ class Hub:
         self.presence.remove(connection)
         self.counters[f"closed_{code}"] += 1
         self.counters["conflated"] += connection.outbox.conflated
-        self.spawn(self._release(connection))
-
-    async def _release(self, connection: Connection) -> None:
-        with contextlib.suppress(redis.exceptions.RedisError, *UNREACHABLE):
-            await self.presence.release(connection)
 
     # --- subscriptions -----------------------------------------------------------------------------------------------
 
@@ -264,7 +266,8 @@ class Hub:
             case "session.ended":
                 self._on_session_ended(message["session"])
             case "user.changed":
-                self._recheck(self.presence.of_user(message["user_id"]))
+                self.identities.forget_user(message["user_id"])
+                self.recheck(self.presence.of_user(message["user_id"]))
             case kind if kind in self.message_listeners:
                 self.message_listeners[kind](message)
 
@@ -320,12 +323,12 @@ class Hub:
     # --- sessions ----------------------------------------------------------------------------------------------------
 
     def _on_session_ended(self, digest: str) -> None:
-        for connection in list(self.connections.values()):
-            key = connection.identity.session_key
-            if key is not None and session_digest(key) == digest:
-                connection.close(CloseCode.SESSION_ENDED)
+        self.identities.forget_session(digest)
+        for connection in list(self.presence.of_session(digest)):
+            connection.close(CloseCode.SESSION_ENDED)
 
-    def _recheck(self, connections: Iterable[Connection]) -> None:
+    def recheck(self, connections: Iterable[Connection]) -> None:
+        """Looks again whether connections are still welcome, and closes those that are not."""
         checked = list(connections)
         for connection in checked:
             connection.recheck_at = self.clock() + RECHECK_SECONDS
@@ -333,11 +336,13 @@ class Hub:
             self.spawn(self._close_unwelcome(checked))
 
     async def _close_unwelcome(self, connections: list[Connection]) -> None:
-        with contextlib.suppress(*UNAVAILABLE):
-            found = await in_database(verdicts, {connection.identity for connection in connections})
-            for connection in connections:
-                if (code := found.get(connection.identity)) is not None:
-                    connection.close(code)
+        for start in range(0, len(connections), RECHECKED_TOGETHER):
+            some = connections[start : start + RECHECKED_TOGETHER]
+            with contextlib.suppress(*UNAVAILABLE):
+                found = await in_database(verdicts, {connection.identity for connection in some})
+                for connection in some:
+                    if (code := found.get(connection.identity)) is not None:
+                        connection.close(code)
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 
@@ -368,6 +373,8 @@ class Hub:
                     await self._check_redis()
                 if self.redis_ok:
                     await self.presence.write_users()
+                    if self._is_due("counts", COUNTS_SECONDS):
+                        await self.presence.write_counts()
                 if self.redis_ok and self._is_due("renew", RENEW_SECONDS):
                     self._check_manual(await self.presence.renew())
             except (redis.exceptions.RedisError, *UNREACHABLE) as error:
@@ -386,6 +393,7 @@ class Hub:
             log.error("lost Redis", extra={"error": repr(error)})
             self.counters["redis_losses"] += 1
         self.redis_ok = False
+        self.identities.forget_all()  # nothing is heard of revocations
         self.feeds.on_deafness(NO_REDIS)
 
     async def _join(self) -> None:
@@ -400,6 +408,7 @@ class Hub:
             age = datetime.now(UTC) - datetime.fromisoformat(status.at)
             self.feeds.learn(status, age.total_seconds())
         self.redis_ok = True
+        self.identities.forget_all()
         self._last["renew"] = float("-inf")
         if self.topics:
             self.last_values.repair(self.topics.symbols())
@@ -425,7 +434,7 @@ class Hub:
                 self._check_awaited(connection, moment)
             if moment >= connection.recheck_at:
                 due.append(connection)
-        self._recheck(due)
+        self.recheck(due)
 
     def _check_awaited(self, connection: Connection, moment: float) -> None:
         for symbol, since in list(connection.asked_at.items()):

@@ -4,9 +4,12 @@ Connections are counted in Redis as leases that lapse within 15 s of their proce
 up a user's places. A limit of 0 is switched off; what is allowed has no other bound.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
+from typing import NamedTuple
 
 import redis.asyncio as redis
 
@@ -43,29 +46,80 @@ class TokenBucket:
 class Admission(IntEnum):
     ADMITTED = 0
     TOO_FAST = 1
-    TOO_MANY = 2
+    ADDRESS_FULL = 2
+    USER_FULL = 3
 
 
-# KEYS rate, leases · ARGV now, rate, most, lease name, lease end → Admission.
-# The rate is GCRA with a burst of one second: the key holds when the next arrival would be on time.
-_ADMIT = """
-    local now, rate, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-    if rate > 0 then
-        local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+# KEYS leases to renew, leases to release, then for each admission its rate, address's and user's leases ('': none)
+# ARGV now, lease end, handshake rate, most of an address, most of a user, renewals, releases, then as many lease names
+# → Admission of each.
+_EXCHANGE = """
+    local now, lease_end, rate = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+    local most_of_address, most_of_user = tonumber(ARGV[4]), tonumber(ARGV[5])
+    local renewals, releases, answers = tonumber(ARGV[6]), tonumber(ARGV[7]), {}
+    local leases = renewals + releases
+
+    -- GCRA with a burst of one second: the key holds when the next arrival would be on time.
+    local function is_early(key)
+        if rate <= 0 then return false end
+        local due = math.max(tonumber(redis.call('GET', key) or '0'), now)
         -- The tenth of a millisecond is for what rounding adds to a burst's steps.
-        if due - now > math.max(1, 1 / rate) - 1 / rate + 0.0001 then return 1 end
-        redis.call('SET', KEYS[1], string.format('%.6f', due + 1 / rate), 'PX', math.ceil(2000 + 1000 / rate))
+        if due - now > math.max(1, 1 / rate) - 1 / rate + 0.0001 then return true end
+        redis.call('SET', key, string.format('%.6f', due + 1 / rate), 'PX', math.ceil(2000 + 1000 / rate))
+        return false
     end
-    redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-    if most > 0 and redis.call('ZCARD', KEYS[2]) >= most then return 2 end
-    redis.call('ZADD', KEYS[2], ARGV[5], ARGV[4])
-    redis.call('EXPIRE', KEYS[2], 60)
-    return 0
+
+    local function is_full(key, most, name)
+        redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+        if most > 0 and redis.call('ZCARD', key) >= most then return true end
+        redis.call('ZADD', key, lease_end, name)
+        redis.call('EXPIRE', key, 60)
+        return false
+    end
+
+    for i = 1, renewals do
+        redis.call('ZADD', KEYS[i], lease_end, ARGV[7 + i])
+        if KEYS[i] ~= KEYS[i - 1] then redis.call('EXPIRE', KEYS[i], 60) end
+    end
+    for i = renewals + 1, leases do redis.call('ZREM', KEYS[i], ARGV[7 + i]) end
+    for i = 1, (#KEYS - leases) / 3 do
+        local name, at = ARGV[7 + leases + i], leases + 3 * i
+        local address, user = KEYS[at - 1], KEYS[at]
+        answers[i] = 0
+        if address ~= '' then
+            if is_early(KEYS[at - 2]) then answers[i] = 1
+            elseif is_full(address, most_of_address, name) then answers[i] = 2 end
+        end
+        if answers[i] == 0 and user ~= '' and is_full(user, most_of_user, name) then answers[i] = 3 end
+    end
+    return answers
 """
+# What one script takes on: a millisecond of Redis and of this process, so that neither keeps others waiting.
+MOST_TOGETHER = 250
+
+
+class Lease(NamedTuple):
+    """One connection's place under a user or an address."""
+
+    key: str
+    name: str
+
+
+class _Asked(NamedTuple):
+    """Admissions that wait for an answer; without any, renewals that do."""
+
+    leases: Sequence[Lease]
+    keys: Sequence[str]
+    name: str
+    answer: "asyncio.Future[Admission]"
 
 
 class ConnectionLimits:
     """Counts connections over all processes.
+
+    What many sockets ask at the same time goes to Redis together: a round trip costs a quarter of a millisecond of
+    this process, and a connection of the pool each would make hundreds that arrive or leave wait for one another.
+    One exchange at a time also keeps the order: a lease that was given up is never renewed behind it.
 
     Args:
         client: answers or raises redis.RedisError within its time-out.
@@ -76,40 +130,104 @@ class ConnectionLimits:
     def __init__(
         self, client: "redis.Redis", *, per_user: int, per_address: int, handshake_rate: float
     ) -> None:
-        self._redis = client
-        self._admit = client.register_script(_ADMIT)
-        self._per_user = per_user
-        self._per_address = per_address
-        self._handshake_rate = handshake_rate
+        self._exchange = client.register_script(_EXCHANGE)
+        self._limits = (handshake_rate, per_address, per_user)
+        self._asked: deque[_Asked] = deque()
+        self._released: list[Lease] = []
+        self._work: asyncio.Task[None] | None = None
 
-    async def admit_address(self, address: str, connection_id: str) -> Admission:
-        keys = [f"lf:handshakes:{address}", f"lf:address:{address}"]
-        return await self._run(keys, self._handshake_rate, self._per_address, connection_id)
+    async def stop(self) -> None:
+        """Gives up what is still to be given up, and no longer than Redis may take to answer."""
+        if self._work is not None:
+            await asyncio.gather(self._work, return_exceptions=True)
 
-    async def admit_user(self, user_id: int, connection_id: str) -> Admission:
-        return await self._run(["", f"lf:user:{user_id}"], 0, self._per_user, connection_id)
+    async def admit(self, connection_id: str, address: str | None, user_id: int | None) -> Admission:
+        """Takes a connection's places, of its address before its user's; raises redis.RedisError.
 
-    async def _run(self, keys: list[str], rate: float, most: int, connection_id: str) -> Admission:
+        A place of the address that was taken stays so where the user's are full.
+        """
+        keys = ["", "", ""]
+        if address is not None:
+            keys[:2] = f"lf:handshakes:{address}", _address_key(address)
+        if user_id is not None:
+            keys[2] = _user_key(user_id)
+        return await self._ask((), keys, connection_id)
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        """Keeps at most MOST_TOGETHER leases; raises redis.RedisError."""
+        await self._ask(leases, (), "")
+
+    def release(self, leases: Iterable[Lease]) -> None:
+        """Gives up leases soon; those that Redis does not hear of lapse."""
+        self._released += leases
+        self._start()
+
+    async def _ask(self, leases: Sequence[Lease], keys: Sequence[str], name: str) -> Admission:
+        answer: asyncio.Future[Admission] = asyncio.get_running_loop().create_future()
+        self._asked.append(_Asked(leases, keys, name, answer))
+        self._start()
+        return await answer
+
+    def _start(self) -> None:
+        if self._work is None:
+            self._work = asyncio.create_task(self._run(), name="connection limits")
+
+    async def _run(self) -> None:
+        try:
+            while self._asked or self._released:
+                released, self._released = self._released[:MOST_TOGETHER], self._released[MOST_TOGETHER:]
+                await self._answer(released, self._next())
+        finally:
+            self._work = None
+
+    def _next(self) -> list[_Asked]:
+        """Takes what fits into one exchange, in the order asked."""
+        asked: list[_Asked] = []
+        room = MOST_TOGETHER
+        while self._asked and room > 0:
+            one = self._asked.popleft()
+            if not one.answer.done():  # whoever asked may have gone away
+                asked.append(one)
+                room -= max(1, len(one.leases))
+        return asked
+
+    async def _answer(self, released: Sequence[Lease], asked: Sequence[_Asked]) -> None:
+        renewed = [lease for one in asked for lease in one.leases]
+        admitted = [one for one in asked if one.keys]
+        leases = [*renewed, *released]
         moment = time.time()
-        arguments: list[str | float] = [f"{moment:.6f}", rate, most, connection_id, moment + LEASE_SECONDS]
-        return Admission(int(await self._admit(keys=keys, args=arguments)))
+        try:
+            answers = await self._exchange(
+                keys=[*(lease.key for lease in leases), *(key for one in admitted for key in one.keys)],
+                args=[
+                    f"{moment:.6f}", moment + LEASE_SECONDS, *self._limits, len(renewed), len(released),
+                    *(lease.name for lease in leases), *(one.name for one in admitted),
+                ],
+            )  # fmt: skip
+        except Exception as error:
+            # All who wait hear of it now: they would wait for a time-out each otherwise.
+            for one in [*asked, *self._asked]:
+                if not one.answer.done():
+                    one.answer.set_exception(error)
+            self._asked.clear()
+            self._released.clear()
+            return
+        verdicts = iter(answers)
+        for one in asked:
+            verdict = Admission(next(verdicts)) if one.keys else Admission.ADMITTED
+            if not one.answer.done():
+                one.answer.set_result(verdict)
 
-    async def renew(self, users: Mapping[int, Iterable[str]], addresses: Mapping[str, Iterable[str]]) -> None:
-        """Keeps the leases of this process's connections, by user and by address."""
-        end = time.time() + LEASE_SECONDS
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for key, ids in [
-                *((f"lf:user:{user_id}", ids) for user_id, ids in users.items()),
-                *((f"lf:address:{address}", ids) for address, ids in addresses.items()),
-            ]:
-                pipe.zadd(key, dict.fromkeys(ids, end))
-                pipe.expire(key, 60)
-            if len(pipe):
-                await pipe.execute()
 
-    async def release(self, user_id: int | None, address: str, connection_id: str) -> None:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            if user_id is not None:
-                pipe.zrem(f"lf:user:{user_id}", connection_id)
-            pipe.zrem(f"lf:address:{address}", connection_id)
-            await pipe.execute()
+def leases_of(connection_id: str, address: str, user_id: int | None) -> list[Lease]:
+    """Returns every place that a connection takes."""
+    leases = [Lease(_address_key(address), connection_id)]
+    return leases if user_id is None else [*leases, Lease(_user_key(user_id), connection_id)]
+
+
+def _address_key(address: str) -> str:
+    return f"lf:address:{address}"
+
+
+def _user_key(user_id: int) -> str:
+    return f"lf:user:{user_id}"

@@ -4,7 +4,9 @@ All of it is leased: a process that dies loses its connections, counts and wants
 uses up a user's places or keeps symbols wanted.
 """
 
+import itertools
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -12,8 +14,12 @@ import redis.exceptions
 
 from realtime.bus import PROCESS_SECONDS, UNREACHABLE, WebBus
 from realtime.connections import Connection, user_counts
-from realtime.limits import ConnectionLimits
+from realtime.handshake import session_digest
+from realtime.limits import MOST_TOGETHER, ConnectionLimits, Lease, leases_of
 from realtime.topics import Topics
+
+USERS_TOGETHER = 250  # documents of 50 subscriptions each: a few milliseconds
+RENEWED_TOGETHER = MOST_TOGETHER // 2  # connections, of two leases each
 
 
 class Presence:
@@ -38,8 +44,10 @@ class Presence:
         self._connections = connections
         self._counters = counters
         self._by_user: defaultdict[int, set[Connection]] = defaultdict(set)
+        self._by_session: defaultdict[str, set[Connection]] = defaultdict(set)  # by its digest
         self._touched: set[int] = set()
         self._written_wants: set[str] = set()
+        self._written_version = -1
         self._is_writing_wants = False
 
     # --- users -------------------------------------------------------------------------------------------------------
@@ -47,18 +55,29 @@ class Presence:
     def of_user(self, user_id: int) -> set[Connection]:
         return self._by_user.get(user_id, set())
 
+    def of_session(self, digest: str) -> set[Connection]:
+        return self._by_session.get(digest, set())
+
     def add(self, connection: Connection) -> None:
-        if connection.identity.user_id is not None:
-            self._by_user[connection.identity.user_id].add(connection)
+        for index, key in self._places(connection):
+            index[key].add(connection)
         self.touch(connection)
 
     def remove(self, connection: Connection) -> None:
-        user_id = connection.identity.user_id
-        if user_id is not None:
-            self._by_user[user_id].discard(connection)
-            if not self._by_user[user_id]:
-                del self._by_user[user_id]
+        """Forgets a connection and gives up its leases."""
+        for index, key in self._places(connection):
+            index[key].discard(connection)
+            if not index[key]:
+                del index[key]
         self.touch(connection)
+        self._limits.release(leases_at(connection))
+
+    def _places(self, connection: Connection) -> Iterator[tuple[defaultdict[Any, set[Connection]], Any]]:
+        identity = connection.identity
+        if identity.user_id is not None:
+            yield self._by_user, identity.user_id
+        if identity.session_key is not None:
+            yield self._by_session, session_digest(identity.session_key)
 
     def touch(self, connection: Connection) -> None:
         """Notes that a user's statistics in Redis are out of date."""
@@ -67,21 +86,30 @@ class Presence:
 
     async def write_users(self) -> None:
         """Writes the statistics of users whose connections changed; raises redis.RedisError."""
-        users, self._touched = self._touched, set()
-        if not users:
+        if not self._touched:
             return
+        # Some at a time: a thousand users that come at once are a thousand small documents to encode.
+        users = set(itertools.islice(self._touched, USERS_TOGETHER))
+        self._touched -= users
         key = f"lf:users:{self._bus.process}"
+        present: dict[Any, Any] = {
+            str(user_id): msgspec.json.encode(user_counts(connections))
+            for user_id in users
+            if (connections := self.of_user(user_id))
+        }
+        absent = [str(user_id) for user_id in users if str(user_id) not in present]
         async with self._bus.redis.pipeline(transaction=False) as pipe:
-            for user_id in users:
-                if connections := self.of_user(user_id):
-                    pipe.hset(key, str(user_id), msgspec.json.encode(user_counts(connections)))
-                else:
-                    pipe.hdel(key, str(user_id))
+            if present:
+                pipe.hset(key, mapping=present)
+            if absent:
+                pipe.hdel(key, *absent)
             pipe.expire(key, PROCESS_SECONDS)
-            pipe.set(
-                f"lf:process:{self._bus.process}", msgspec.json.encode(self.counts()), ex=PROCESS_SECONDS
-            )
             await pipe.execute()
+
+    async def write_counts(self) -> None:
+        """Writes this process's part of the global statistics; raises redis.RedisError."""
+        counts = msgspec.json.encode(self.counts())
+        await self._bus.redis.set(f"lf:process:{self._bus.process}", counts, ex=PROCESS_SECONDS)
 
     def counts(self) -> dict[str, Any]:
         """This process's part of the global statistics."""
@@ -100,22 +128,20 @@ class Presence:
 
     async def renew(self) -> int:
         """Renews everything leased; returns the number of the last price set by hand. Raises redis.RedisError."""
-        users: defaultdict[int, list[str]] = defaultdict(list)
-        addresses: defaultdict[str, list[str]] = defaultdict(list)
-        for connection in self._connections.values():
-            if connection.identity.user_id is not None:
-                users[connection.identity.user_id].append(connection.id)
-            addresses[connection.address].append(connection.id)
-        await self._limits.renew(users, addresses)
-        wants = self._topics.wants()
+        ids = list(self._connections)
+        for start in range(0, len(ids), RENEWED_TOGETHER):
+            alive = (self._connections.get(id) for id in ids[start : start + RENEWED_TOGETHER])
+            leases = [
+                lease for connection in alive if connection is not None for lease in leases_at(connection)
+            ]
+            if leases:
+                await self._limits.renew(leases)
+        wants, version = self._topics.wants(), self._topics.wants_version
         renewal = await self._bus.renew(wants, self.counts())
-        self._written_wants = wants
+        self._written_wants, self._written_version = wants, version
         if renewal.is_new:
-            self._touched |= users.keys()  # Redis forgot this process, or is a new one
+            self._touched |= self._by_user.keys()  # Redis forgot this process, or is a new one
         return renewal.manual_number
-
-    async def release(self, connection: Connection) -> None:
-        await self._limits.release(connection.identity.user_id, connection.address, connection.id)
 
     async def write_wants(self) -> None:
         """Brings the wants in Redis up to date; one writer at a time, so that two can't change places."""
@@ -123,10 +149,18 @@ class Presence:
             return
         self._is_writing_wants = True
         try:
-            while (wants := self._topics.wants()) != self._written_wants:
-                await self._bus.want(wants - self._written_wants, self._written_wants - wants)
-                self._written_wants = wants
+            # By a number first: a crowd that subscribes to what is wanted anyway would compare large sets, each of it.
+            while (version := self._topics.wants_version) != self._written_version:
+                wants = self._topics.wants()
+                if wants != self._written_wants:
+                    await self._bus.want(wants - self._written_wants, self._written_wants - wants)
+                self._written_wants, self._written_version = wants, version
         except (redis.exceptions.RedisError, *UNREACHABLE):
             self._written_wants = set()  # the next renewal compares and writes them all
+            self._written_version = -1
         finally:
             self._is_writing_wants = False
+
+
+def leases_at(connection: Connection) -> list[Lease]:
+    return leases_of(connection.id, connection.address, connection.identity.user_id)

@@ -88,6 +88,7 @@ class Topics:
     """Every symbol that somebody in this process wants, and the audiences that share its frames."""
 
     def __init__(self) -> None:
+        self.wants_version = 0  # grows whenever `wants` changes
         self._topics: dict[str, Topic] = {}
         self._audiences: dict[AudienceKey, Audience] = {}
 
@@ -118,9 +119,11 @@ class Topics:
         topic = self._topics.get(symbol)
         if topic is None:
             topic = self._topics[symbol] = Topic()
+        was_wanted = mode in topic.modes
         topic.modes[mode] += by
         if not topic.modes[mode]:
             del topic.modes[mode]
+        self.wants_version += was_wanted != (mode in topic.modes)
         if not topic.modes:
             del self._topics[symbol]
 

@@ -329,7 +329,7 @@ def database_away(system: System) -> Iterator[None]:
 def test_without_a_database_prices_flow_and_requests_that_need_it_are_service_degraded(
     system: System, watcher: Socket
 ) -> None:
-    portfolio_id = growth(system)
+    portfolio_id, unused_token = growth(system), system.new_token()["token"]
     with database_away(system):
         error = watcher.request("subscribe_portfolio", {"portfolio_id": portfolio_id}, within=8)
         assert (error["type"], error["data"]["code"]) == ("error", "service_degraded")
@@ -347,7 +347,7 @@ def test_without_a_database_prices_flow_and_requests_that_need_it_are_service_de
             answer = Http(system.url, cookies).get(path, headers={"Accept": "application/json"})
             assert answer.status == 503 and answer.json["detail"], (path, answer.status, answer.body[:200])
         with pytest.raises(Refused) as refused:
-            system.connect()
+            Socket.open(system.ws, headers={"Authorization": f"Bearer {unused_token}"})
         assert refused.value.status == 503
     watcher.subscribe("META")
     watcher.update("META")

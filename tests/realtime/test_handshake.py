@@ -13,12 +13,14 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from realtime.handshake import (
+    Credential,
     Headers,
     Identity,
     Refused,
-    authenticate,
+    anonymous,
     check_origin,
-    may_stream,
+    credential_of,
+    identify,
     session_digest,
     verdicts,
 )
@@ -170,6 +172,17 @@ def bearer(text: str) -> Headers:
     return Headers(make_scope(("authorization", f"Bearer {text}")))
 
 
+def authenticate(headers: Headers) -> Identity:
+    """Returns whose handshake this is, as the server finds out; raises Refused."""
+    credential = credential_of(headers)
+    if credential is None:
+        return anonymous()
+    (found,) = identify([credential])
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
 class AuthenticateTests(TestCase):
     def setUp(self) -> None:
         self.user = User.objects.create_user("alice", password="secret")
@@ -186,7 +199,7 @@ class AuthenticateTests(TestCase):
 
         self.assertEqual(identity, Identity(user_id=self.user.pk, session_key=session.session_key))
         self.assertTrue(identity.is_authenticated)
-        self.assertTrue(may_stream(identity))
+        self.assertTrue(identity.may_stream)
 
     def test_cookies_may_come_in_several_headers(self) -> None:
         key = make_session(self.user).session_key
@@ -262,22 +275,65 @@ class AuthenticateTests(TestCase):
             identity = authenticate(Headers(make_scope(("cookie", "sessionid=unknown"))))
             self.assertEqual(identity, Identity())
             self.assertFalse(identity.is_authenticated)
-            self.assertTrue(may_stream(identity))
+            self.assertTrue(identity.may_stream)
+            self.assertEqual(authenticate(Headers(make_scope())), Identity())
             self.assertEqual(self.refused(bearer("lf_wrong")), 401)
 
     def test_a_token_streams_only_with_its_scope(self) -> None:
-        _, reader = make_token(self.user, scopes=["read", "write"])
-        _, streamer = make_token(self.user, scopes=["stream"])
+        reader, _ = make_token(self.user, scopes=["read", "write"])
+        streamer, _ = make_token(self.user, scopes=["stream"])
 
-        self.assertFalse(may_stream(Identity(user_id=self.user.pk, token_id=reader.pk)))
-        self.assertTrue(may_stream(Identity(user_id=self.user.pk, token_id=streamer.pk)))
+        self.assertFalse(authenticate(bearer(reader)).may_stream)
+        self.assertTrue(authenticate(bearer(streamer)).may_stream)
 
-    def test_a_token_revoked_within_its_own_handshake_does_not_stream(self) -> None:
-        _, token = make_token(self.user)
-        identity = Identity(user_id=self.user.pk, token_id=token.pk)
-        token.delete()
+    def test_a_session_is_no_token_and_a_token_no_session(self) -> None:
+        key = make_session(self.user).session_key or ""
+        text, _ = make_token(self.user)
 
-        self.assertFalse(may_stream(identity))
+        self.assertEqual(self.refused(bearer(key)), 401)
+        self.assertEqual(self.refused(Headers(make_scope(("cookie", f"sessionid={text}")))), 401)
+
+    def test_many_are_read_together_and_a_bad_one_harms_no_other(self) -> None:
+        others = [User.objects.create_user(f"user{n}") for n in range(5)]
+        keys = [make_session(user).session_key or "" for user in others]
+        text, token = make_token(self.user)
+        good = [Credential("session", key) for key in keys]
+        bad = [Credential("session", "unknown-session"), Credential("token", "lf_wrong")]
+
+        with self.assertNumQueries(1 + 1 + 1 + 2):  # an unknown session, all users, and each token
+            found = identify([*good[:3], *bad, Credential("token", text), *good[3:]])
+
+        self.assertEqual(
+            [one for one in found if isinstance(one, Identity)],
+            [
+                *(Identity(user_id=others[n].pk, session_key=keys[n]) for n in range(3)),
+                Identity(user_id=self.user.pk, token_id=token.pk),
+                *(Identity(user_id=others[n].pk, session_key=keys[n]) for n in (3, 4)),
+            ],
+        )
+        self.assertEqual([one.status for one in found if isinstance(one, Refused)], [401, 401])
+
+    def test_a_session_under_an_old_secret_is_good_as_long_as_django_says(self) -> None:
+        with override_settings(SECRET_KEY="an old secret of sufficient length"):
+            session = make_session(self.user)
+        self.assertEqual(self.refused(cookie(session)), 401)
+        with override_settings(SECRET_KEY="an old secret of sufficient length"):
+            session = make_session(self.user)
+        with override_settings(SECRET_KEY_FALLBACKS=["an old secret of sufficient length"]):
+            self.assertEqual(authenticate(cookie(session)).user_id, self.user.pk)
+
+    @override_settings(AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.AllowAllUsersModelBackend"])
+    def test_a_session_of_a_backend_that_is_no_longer_used_is_refused(self) -> None:
+        self.assertEqual(self.refused(cookie(make_session(self.user))), 401)
+
+    def test_a_session_of_nobody_is_refused(self) -> None:
+        session: SessionBase = import_string(f"{settings.SESSION_ENGINE}.SessionStore")()
+        session["theme"] = "dark"
+        session.create()
+        self.assertEqual(self.refused(cookie(session)), 401)
+        session[SESSION_KEY] = "no number"
+        session.save()
+        self.assertEqual(self.refused(cookie(session)), 401)
 
 
 class VerdictTests(TestCase):
