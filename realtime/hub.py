@@ -25,6 +25,7 @@ from realtime.connections import RECHECK_SECONDS, Connection
 from realtime.database import UNAVAILABLE, disconnect, in_database
 from realtime.feed_watch import FeedWatch, SourceView
 from realtime.frames import Payload
+from realtime.garbage import Garbage
 from realtime.handshake import Identity, verdicts
 from realtime.identities import Identities
 from realtime.last_values import LastValues
@@ -90,6 +91,7 @@ class Hub:
         self.price_listeners: list[PriceListener] = []
         self.pulse_listeners: list[Callable[[], None]] = []
         self.message_listeners: dict[str, MessageListener] = {}
+        self.garbage = Garbage(clock)
         self.redis_ok = False
         self.draining = False
         self._manual_number = -1  # of the last price by hand; not known before the first renewal
@@ -359,6 +361,8 @@ class Hub:
             try:
                 self.feeds.on_silence("no heartbeat for 3 s" if self.redis_ok else NO_REDIS)
                 self._check_connections()
+                opened = self.counters["connections_opened"]
+                self.garbage.look(opened, opened - len(self.connections))
                 for listener in self.pulse_listeners:
                     listener()
             except Exception:
