@@ -5,6 +5,7 @@ Its threads keep their connections: to open one for each handshake cost a third 
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -74,7 +75,9 @@ def _file_of(connection: BaseDatabaseWrapper) -> FileId | None:
 
 async def disconnect() -> None:
     """Closes what the threads keep, once nothing is asked of them any more; the next call opens anew."""
-    await asyncio.get_running_loop().run_in_executor(_pool, _close_kept)
+    with contextlib.suppress(TimeoutError):  # every thread may hang in a query
+        async with asyncio.timeout(1):
+            await asyncio.get_running_loop().run_in_executor(_pool, _close_kept)
 
 
 def _close_kept() -> None:
