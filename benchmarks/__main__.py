@@ -1,174 +1,119 @@
-"""`python -m benchmarks [--short] [--seconds N]`: measures this server and plain Channels in one run, writes README.md.
+"""`python -m benchmarks [--short] [--rows 1 4 …]`: measures every row of the targets in one run, writes README.md.
 
-Every load runs by itself, one after the other. First each server gets more than it can take, which gives its
-throughput; then half of what it took, which gives latencies.
+Every load runs by itself, one after the other, on servers that have just been started. A row that fails shows its
+error in its line, and the others go on.
 """
 
 import argparse
-import json
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import NoReturn
 
+import redis
+
 from benchmarks import machine, report
-from benchmarks.load_client import Load, LoadClient, LoadClientError
-from benchmarks.report import Measurement
-from benchmarks.servers import FLUSH_INTERVAL_MS, ROOT, Running, ServerError, Servers
+from benchmarks.bench import Bench, say
+from benchmarks.load_client import LoadClient, LoadClientError
+from benchmarks.machine import MachineError
+from benchmarks.outcome import Outcome, Row, failed
+from benchmarks.programs import ROOT, ServerError
+from benchmarks.rows import ROWS
+from benchmarks.servers import Servers
 from config import embedded_redis
 from config.embedded_redis import EmbeddedRedisError
-from realtime.feeds.simulated_market import symbols
 
-# Ticks a second and symbol that are more than one core can send to 200 sockets.
-SATURATING_RATE = 200.0
-# Plain Channels queues without bound what it cannot send; two or three times its limit shows it at its best.
-PLAIN_SATURATING_RATE = 2.0
-SINGLE, BATCH, PLAIN = "livefolio, single frames", "livefolio, batch=1", "plain Channels"
-
-
-@dataclass(frozen=True)
-class Size:
-    sockets: int
-    symbols: int
-    settle: float
-    seconds: float
+# Of row 6, whose handshakes shall be of sessions that no process has seen.
+SESSIONS = 3000
+OPEN_FILES = 1024
+FAILURES = (
+    LoadClientError,
+    MachineError,
+    ServerError,
+    OSError,
+    SubprocessError,
+    ValueError,
+    redis.RedisError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
-    seconds = options.seconds or (4.0 if options.short else 15.0)
-    size = Size(options.sockets, options.symbols, 1.5 if options.short else 3.0, seconds)
+    rows = [row for row in ROWS if not options.rows or row.key in options.rows]
     signal.signal(signal.SIGTERM, stop)
     try:
-        results = run(size)
+        results = run(rows, short=options.short)
     except KeyboardInterrupt:
         sys.exit(130)
-    except (EmbeddedRedisError, LoadClientError, ServerError) as error:
+    except (EmbeddedRedisError, LoadClientError, MachineError, ServerError) as error:
         sys.exit(f"benchmarks: {error}")
     print(f"\n{results}")
-    if options.write:
-        report.write(results, options.write)
-        print(f"\nwritten to {options.write}")
+    path = options.write or (None if options.no_write or options.rows else report.README)
+    if path:
+        report.write(results, path)
+        print(f"\nwritten to {path}")
 
 
 def parser() -> argparse.ArgumentParser:
     words = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    words.add_argument("--short", action="store_true", help="at most two minutes in all")
+    words.add_argument("--short", action="store_true", help="at most five minutes in all")
     words.add_argument(
-        "--seconds", type=above_zero, help="length of each measurement (default: 15, short: 4)"
+        "--rows", nargs="+", choices=[row.key for row in ROWS], metavar="ROW", help="only these, not written"
     )
-    words.add_argument("--sockets", type=count, default=200, help="default: %(default)s")
-    words.add_argument("--symbols", type=count, default=50, help="of each socket (default: %(default)s)")
     where = words.add_mutually_exclusive_group()
     where.add_argument(
-        "--write", type=Path, metavar="FILE", default=report.README, help="default: %(default)s"
+        "--write", type=Path, metavar="FILE", help=f"default: {report.README}, when all rows are measured"
     )
-    where.add_argument("--no-write", action="store_const", const=None, dest="write", help="only print")
+    where.add_argument("--no-write", action="store_true", help="only print")
     return words
-
-
-def above_zero(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 3600:
-        raise argparse.ArgumentTypeError(f"expected seconds above 0, was {text}")
-    return value
-
-
-def count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, was {text}")
-    return value
 
 
 def stop(*_: object) -> NoReturn:
     raise KeyboardInterrupt  # the way out that ends every child
 
 
-def run(size: Size) -> str:
-    """Measures everything and returns the results as Markdown."""
+def run(rows: Sequence[Row], *, short: bool) -> str:
+    """Measures these rows and returns the results as Markdown."""
     begun, others = datetime.now(UTC), machine.Others()
+    machine.allow_open_files(OPEN_FILES)
     cores = machine.split_cores()
-    cores.keep_web_free()
+    outcomes: dict[str, tuple[Row, Outcome]] = {}
     with ExitStack() as stack:
+        stack.enter_context(cores.kept_free())
         state_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="livefolio-benchmark-")))
         client = LoadClient(state_dir)
         redis_url = stack.enter_context(embedded_redis.running(state_dir))
-        servers = Servers(state_dir, redis_url, cores, size.symbols)
+        servers = Servers(state_dir, redis_url)
         say("making the database and the sessions")
-        servers.seed(size.sockets)
-        rows, plain = Bench(size, client, servers).measure_all()
-    lines = machine.description(cores, others.cores_used())
-    return "\n".join(
-        [heading(begun, size), "", *(f"* {line}" for line in lines), "", report.table(rows, plain)]
-    )
+        servers.seed(SESSIONS)
+        bench = Bench(client, servers, cores, short=short)
+        for row in rows:
+            outcomes[row.key] = row, outcome_of(row, bench)
+    minutes, commit = (datetime.now(UTC) - begun).total_seconds() / 60, machine.revision(ROOT) or "unknown"
+    form = "the short form" if short else "the whole form"
+    heading = f"{begun:%Y-%m-%d %H:%M} UTC, commit {commit}, {form}, {minutes:.1f} minutes."
+    lines = [f"* {line}" for line in machine.description(cores, others.cores_used())]
+    parts = (heading, "\n".join(lines), report.targets(outcomes), report.baselines(outcomes))
+    return "\n\n".join(part for part in (*parts, report.loads(bench.measurements)) if part)
 
 
-def heading(begun: datetime, size: Size) -> str:
-    return (
-        f"{begun:%Y-%m-%d %H:%M} UTC, commit {machine.revision(ROOT) or 'unknown'}: {size.sockets} sockets, "
-        f"{size.symbols} symbols each, flushes every {FLUSH_INTERVAL_MS} ms, {size.seconds:g} s a row, one web process."
-    )
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-class Bench:
-    """One run: the loads, in their order."""
-
-    def __init__(self, size: Size, client: LoadClient, servers: Servers) -> None:
-        self._size = size
-        self._client = client
-        self._servers = servers
-        names = [instrument.symbol for instrument in symbols(size.symbols)]
-        self._subscription = json.dumps({"type": "subscribe_asset", "data": {"symbols": names}})
-
-    def measure_all(self) -> tuple[list[Measurement], Measurement]:
-        """Returns the rows of the table, and the one of plain Channels that ratios are made with."""
-        single = self._measure(SINGLE, "saturated", SATURATING_RATE)
-        batch = self._measure(BATCH, "saturated", SATURATING_RATE)
-        plain = self._measure(PLAIN, "saturated", PLAIN_SATURATING_RATE)
-        halves = [self._measure(row.server, "half", self._half_of(row)) for row in (single, batch, plain)]
-        return [single, batch, plain, *halves], plain
-
-    def _half_of(self, row: Measurement) -> float:
-        """Returns the rate at which half of what the server took is offered."""
-        return row.reading.updates_per_second / self._size.sockets / self._size.symbols / 2
-
-    def _measure(self, name: str, load: str, rate: float) -> Measurement:
-        """Measures one row, on a server that has just been started."""
-        say(f"{name}, {load} load: each symbol {rate:,.1f} times a second")
-        start = self._servers.plain_channels if name == PLAIN else self._servers.livefolio
-        with start(rate) as server:
-            return self._read(server, name, load, rate)
-
-    def _read(self, server: Running, name: str, load: str, rate: float) -> Measurement:
-        size, pids = self._size, (server.web, server.feed)
-        before: list[float] = []
-        reading = self._client.read(
-            Load(
-                port=server.port,
-                path=server.path + ("?batch=1" if name == BATCH else ""),
-                sockets=size.sockets,
-                subscriptions=[self._subscription],
-                headers=server.headers,
-                settle=size.settle,
-                seconds=size.seconds,
-                # At full load reading every age would cost the client as much as the server's sending.
-                ages_of_one_in=16 if name == BATCH and load == "saturated" else 1,
-            ),
-            begun=lambda: before.extend(map(machine.cpu_seconds, pids)),
-        )
-        used = [machine.cpu_seconds(pid) - cpu for pid, cpu in zip(pids, before, strict=True)]
-        web, feed = (cpu / reading.seconds for cpu in used)
-        return Measurement(name, load, rate * size.sockets * size.symbols, reading, web, feed)
+def outcome_of(row: Row, bench: Bench) -> Outcome:
+    say(f"{row.key}: {row.what}")
+    begun = time.monotonic()
+    try:
+        outcome = row.measure(bench)
+    except FAILURES as error:
+        say(str(error))
+        outcome = failed(error)
+    said = "; ".join(part for part in (outcome.reached, outcome.ratio, outcome.met) if part)
+    say(f"  = {said} [{time.monotonic() - begun:.0f} s]")
+    return outcome
 
 
 if __name__ == "__main__":

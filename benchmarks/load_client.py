@@ -3,14 +3,17 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from config.process import die_with_parent
 
 SOURCE = Path(__file__).with_name("load_client.c")
+STOP_WITHIN = 5.0
+# An event's name and what it carries; true ends the counting early.
+Listener = Callable[[str, Mapping[str, Any]], bool | None]
 
 
 class LoadClientError(Exception):
@@ -23,35 +26,66 @@ class Load:
 
     Attributes:
         headers: one for each socket; fewer are used again from the start.
-        settle: seconds between the last handshake and the first count.
-        ages_of_one_in: of each so many frames, the age of one is read, which costs the client most.
+        in_flight: handshakes that may be under way at a time.
+        greeted: the server speaks first, and only then a handshake is done.
+        settle: seconds between the last subscription and the first count, at least; every socket has had data by then.
+        seconds: how long to count; 0 ends with the last handshake.
+        ages_of_one_in: of each so many frames, the age of one is read, which costs the client most. A number that
+            divides the sockets' would read the same ones again and again, so take a prime.
+        stuck: of the sockets, so many stop reading when counting begins, and are not counted.
+        stuck_receive_buffer: bytes of their SO_RCVBUF, 0 for the machine's own.
     """
 
     port: int
     path: str
     sockets: int
-    subscriptions: Sequence[str]
+    subscriptions: Sequence[str] = ()
     headers: Sequence[str] = ()
+    in_flight: int = 32
+    greeted: bool = True
     settle: float = 2.0
     seconds: float = 10.0
     ages_of_one_in: int = 1
+    stuck: int = 0
+    stuck_receive_buffer: int = 0
+
+
+@dataclass(frozen=True)
+class Ages:
+    """How old what arrived was."""
+
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    max_ms: float = 0.0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the client counted."""
+    """What the client counted.
 
+    Attributes:
+        connect_seconds: from the first handshake's begin to the last one's end.
+        closed: sockets that were closed while they should be read; those that read nothing are in `stuck_ended`.
+        fewest: frames of the socket that got the fewest; `most` likewise.
+        age: of each update's `as_of`; `newest` of the newest one in each frame, `sent` of the envelope's `timestamp`.
+    """
+
+    connect_seconds: float
     seconds: float
     frames: int
     updates: int
     bytes: int
-    aged: int
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-    cpu_seconds: float
+    closed: int
+    errors: int
     fewest: int
     most: int
+    aged: int
+    cpu_seconds: float
+    stuck_ended: int = 0
+    age: Ages = Ages()
+    newest: Ages = Ages()
+    sent: Ages = Ages()
+    codes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def frames_per_second(self) -> float:
@@ -69,60 +103,67 @@ class LoadClient:
         self._directory = directory
         self._binary = build(directory)
 
-    def read(self, load: Load, begun: Callable[[], None] = lambda: None) -> Reading:
-        """Opens the sockets and counts; `begun` is called when counting begins, and this returns when it ends.
+    def read(self, load: Load, listener: Listener = lambda event, told: None) -> Reading:
+        """Opens the sockets and counts; `listener` hears `connected`, `measuring` and four `tick` a second.
 
         Raises:
             LoadClientError: A socket was refused or closed, a subscription was refused, or the client got stuck.
         """
-        with subprocess.Popen(
-            self._command(load),
-            stdout=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent(),
-        ) as process:
+        with (self._directory / "load_client.errors").open("wb") as errors:
+            process = subprocess.Popen(
+                self._command(load),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=die_with_parent(),
+            )
+        with process:
             try:
-                return self._follow(process, begun)
+                return check(self._follow(process, listener), load, self._complaints)
             finally:
                 process.kill()
+
+    @property
+    def _complaints(self) -> str:
+        return (self._directory / "load_client.errors").read_text(errors="replace").strip()[-400:]
 
     def _command(self, load: Load) -> list[str]:
         subscriptions, headers = self._directory / "subscriptions", self._directory / "headers"
         subscriptions.write_text("".join(f"{line}\n" for line in load.subscriptions))
         headers.write_text("".join(f"{line}\n" for line in load.headers))
-        numbers = (load.settle, load.seconds, load.ages_of_one_in)
-        return [
-            str(self._binary),
-            str(load.port),
-            load.path,
-            str(load.sockets),
-            *map(str, numbers),
-            str(subscriptions),
-            str(headers),
-        ]
+        values: dict[str, Any] = {item.name: getattr(load, item.name) for item in fields(load)}
+        values |= {"subscriptions": subscriptions, "headers": headers, "greeting": int(values.pop("greeted"))}
+        return [str(self._binary), *(f"{name}={value}" for name, value in values.items())]
 
-    def _follow(self, process: subprocess.Popen[bytes], begun: Callable[[], None]) -> Reading:
+    def _follow(self, process: subprocess.Popen[bytes], listener: Listener) -> Reading:
         assert process.stdout is not None
         for line in process.stdout:
             told: dict[str, Any] = json.loads(line)
-            match told.pop("event"):
-                case "measuring":
-                    begun()
-                case "result":
-                    return reading_of(told)
-        raise LoadClientError(f"the load client ended with status {process.wait()} and no result")
+            event = told.pop("event")
+            if event == "result":
+                return reading_of(told)
+            if listener(event, told):
+                process.terminate()  # it tells its result at once
+        status = process.wait()
+        raise LoadClientError(self._complaints or f"the load client ended with status {status} and no result")
 
 
-def reading_of(told: dict[str, Any]) -> Reading:
-    """Returns the result as a value; raises LoadClientError when something went wrong on the way."""
-    if told["errors"] or told["closed"]:
+def reading_of(told: Mapping[str, Any]) -> Reading:
+    values: dict[str, Any] = {item.name: told[item.name] for item in fields(Reading)}
+    return Reading(**values | {name: Ages(**told[name]) for name in ("age", "newest", "sent")})
+
+
+def check(reading: Reading, load: Load, complaints: str = "") -> Reading:
+    """Returns the reading; raises LoadClientError when something went wrong on the way."""
+    if reading.errors or reading.closed:
+        codes = ", ".join(f"{count} x {code}" for code, count in reading.codes.items()) or "none"
         raise LoadClientError(
-            f"expected every socket to stay open and be answered, was {told['closed']} closed, {told['errors']} errors"
+            f"expected every socket to stay open and be answered, was {reading.closed} closed (codes: {codes}), "
+            f"{reading.errors} errors {complaints}".rstrip()
         )
-    if not told["updates"]:
+    if load.seconds and not reading.updates:
         raise LoadClientError("expected updates, was none")
-    fields = Reading.__dataclass_fields__
-    return Reading(**{name: value for name, value in told.items() if name in fields})
+    return reading
 
 
 def build(directory: Path) -> Path:
@@ -134,7 +175,9 @@ def build(directory: Path) -> Path:
         )
     binary = directory / "load_client"
     built = subprocess.run(
-        [compiler, "-O3", "-Wall", "-o", str(binary), str(SOURCE)], capture_output=True, text=True
+        [compiler, "-O3", "-march=native", "-Wall", "-o", str(binary), str(SOURCE)],
+        capture_output=True,
+        text=True,
     )
     if built.returncode:
         raise LoadClientError(f"{compiler} could not build the load client (it needs Linux):\n{built.stderr}")

@@ -1,6 +1,6 @@
-"""What a measurement needs from the machine: which cores there are, what a process cost, and a name for it all.
+"""What a measurement needs from the machine: which cores there are, what a process costs, and a name for it all.
 
-Reads /proc and pins with sched_setaffinity, so that it works on Linux; elsewhere nothing is pinned.
+Reads /proc and pins with sched_setaffinity, so that it works on Linux; with one core nothing is pinned.
 """
 
 import os
@@ -9,13 +9,13 @@ import re
 import resource
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from config import embedded_redis
-from config.process import die_with_parent
 
 PACKAGES = (
     "django",
@@ -30,48 +30,103 @@ PACKAGES = (
 )
 
 
+class MachineError(Exception):
+    """This machine does not let us do what was asked; the message says what to change."""
+
+
 @dataclass(frozen=True)
 class Cores:
-    """Which cores the web process has to itself, and which all others share; both empty where there is only one."""
+    """Which cores web processes are pinned to, and which all others use; both empty where there is only one."""
 
     web: frozenset[int]
     others: frozenset[int]
 
     @property
     def are_apart(self) -> bool:
-        return bool(self.web)
+        return bool(self.web) and not self.web & self.others
 
-    def keep_web_free(self) -> None:
-        """Moves this process, and every child it starts from now on, off the web process's core."""
-        if self.others:
-            os.sched_setaffinity(0, self.others)
-
-    def child(self, *, is_web: bool) -> Callable[[], None]:
-        """Returns what a child runs before it becomes another program."""
-        prepare = die_with_parent()
-
-        def prepare_and_pin() -> None:
-            prepare()
-            if is_web and self.web:
-                os.sched_setaffinity(0, self.web)
-
-        return prepare_and_pin
+    @contextmanager
+    def kept_free(self) -> Iterator[None]:
+        """Moves this process, and every child it starts meanwhile, to the cores of the others."""
+        if not self.others:
+            yield
+            return
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self.others)
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, before)
 
 
-def split_cores() -> Cores:
-    """Gives the last core to the web process."""
+def split_cores(web: int = 1) -> Cores:
+    """Gives the last `web` cores to web processes; the others share them when nothing else is left."""
     if not hasattr(os, "sched_getaffinity"):
         return Cores(frozenset(), frozenset())
     available = sorted(os.sched_getaffinity(0))
     if len(available) < 2:
         return Cores(frozenset(), frozenset())
-    return Cores(frozenset(available[-1:]), frozenset(available[:-1]))
+    return Cores(frozenset(available[-web:]), frozenset(available[:-web] or available))
+
+
+def pin(pid: int, core: int) -> None:
+    """Moves a process with all its threads to one core."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
+
+
+def allow_open_files(least: int) -> None:
+    """Raises the limit of open files for this process and its children; raises MachineError where it is too low."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < least:
+        raise MachineError(f"expected a hard limit of at least {least} open files, was {hard} (ulimit -Hn)")
+    soft = least if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
 
 
 def cpu_seconds(pid: int) -> float:
     """Returns what a process has used so far, all its threads together."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    """Returns how much memory a process has in the machine now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """Returns the processes that `pid` started itself, in their order."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = stat.read_text().rsplit(")", 1)[1].split()[1]
+        except OSError:  # ended meanwhile
+            continue
+        if int(parent) == pid:
+            found.append(int(stat.parent.name))
+    return tuple(sorted(found))
+
+
+def connections_to(port: int) -> set[int]:
+    """Returns the clients' ports of the TCP connections that the server at `port` still holds."""
+    return peers_of(port, Path("/proc/net/tcp").read_text())
+
+
+def peers_of(port: int, table: str) -> set[int]:
+    """Reads the kernel's table: `1: 0100007F:1F90 0100007F:D2F0 01 …`, our own end, the peer's, the state.
+
+    One in TIME_WAIT (06) holds no memory but its number, and one that listens has no peer.
+    """
+    rows = (line.split()[1:4] for line in table.splitlines()[1:])
+    ends = ((own[-4:], peer[-4:]) for own, peer, state in rows if state != "06")
+    return {int(peer, 16) for own, peer in ends if int(own, 16) == port and int(peer, 16)}
+
+
+# --- all of it -------------------------------------------------------------------------------------------------------
 
 
 class Others:

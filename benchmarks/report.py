@@ -1,72 +1,70 @@
-"""Turns measurements into the table of `README.md`: pure text, and the one place that knows the file's markers."""
+"""Turns outcomes and measurements into the tables of `README.md`; the one place that knows the file's markers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.load_client import Reading
+from benchmarks.bench import Measurement
+from benchmarks.outcome import Outcome, Row
 
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- results: written by python -m benchmarks -->", "<!-- end of results -->"
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One row: what was read under which load, and what it cost; CPU in cores."""
-
-    server: str
-    load: str
-    offered: float  # updates a second that would arrive if none were conflated or late
-    reading: Reading
-    web_cpu: float
-    feed_cpu: float
-
-    @property
-    def client_cpu(self) -> float:
-        return self.reading.cpu_seconds / self.reading.seconds
-
-    @property
-    def updates_per_cpu_second(self) -> float:
-        return self.reading.updates_per_second / self.web_cpu if self.web_cpu else 0.0
+def targets(outcomes: Mapping[str, tuple[Row, Outcome]]) -> str:
+    """Returns the rows that have a target, with what was reached."""
+    head = ("#", "what", "target", "reached", "ratio", "met")
+    lines = (
+        (row.key, row.what, row.target, outcome.reached, outcome.ratio, outcome.met)
+        for row, outcome in outcomes.values()
+        if row.target
+    )
+    return table(head, lines, "---:", "---", "---", "---", "---", "---")
 
 
-HEADINGS = (
-    "server", "load", "offered updates/s", "frames/s", "updates/s", "x plain", "p50 ms", "p99 ms",
-    "web CPU", "feed CPU", "client CPU", "updates per web CPU s", "x plain",
-)  # fmt: skip
+def baselines(outcomes: Mapping[str, tuple[Row, Outcome]]) -> str:
+    """Returns the servers that are only compared with; nothing when none was asked for."""
+    lines = [
+        (row.what, outcome.reached, outcome.ratio, outcome.note)
+        for row, outcome in outcomes.values()
+        if not row.target
+    ]
+    return table(("beside it", "reached", "ratio", ""), lines, *["---"] * 4) if lines else ""
 
 
-def table(rows: Sequence[Measurement], plain: Measurement) -> str:
-    """Returns the rows as a Markdown table, with how many times `plain` each one is."""
-    lines = [HEADINGS, ("---", "---", *["---:"] * (len(HEADINGS) - 2))]
-    lines += [_cells(row, plain) for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def loads(measurements: Sequence[Measurement]) -> str:
+    """Returns every load that was measured, with what it cost."""
+    head = (
+        "load", "offered updates/s", "frames/s", "updates/s", "p50 ms", "p99 ms", "web CPU", "feed CPU", "client CPU",
+        "updates per web CPU s", "web MB",
+    )  # fmt: skip
+    return table(head, map(_cells, measurements), "---", *["---:"] * (len(head) - 1))
 
 
-def _cells(row: Measurement, plain: Measurement) -> tuple[str, ...]:
+def _cells(row: Measurement) -> tuple[str, ...]:
     reading = row.reading
     return (
-        row.server,
-        row.load,
+        row.name,
         f"{row.offered:,.0f}",
         f"{reading.frames_per_second:,.0f}",
         f"{reading.updates_per_second:,.0f}",
-        ratio(reading.updates_per_second, plain.reading.updates_per_second),
-        f"{reading.p50_ms:,.1f}",
-        f"{reading.p99_ms:,.1f}",
+        f"{reading.age.p50_ms:,.1f}",
+        f"{reading.age.p99_ms:,.1f}",
         f"{row.web_cpu:.0%}",
         f"{row.feed_cpu:.0%}",
         f"{row.client_cpu:.0%}",
         f"{row.updates_per_cpu_second:,.0f}",
-        ratio(row.updates_per_cpu_second, plain.updates_per_cpu_second),
+        f"{row.most_bytes / 1e6:,.0f}",
     )
 
 
-def ratio(value: float, plain: float) -> str:
-    if not plain:
-        return ""
-    times = value / plain
-    return f"{times:,.0f}" if times >= 20 else f"{times:.1f}"
+def table(head: Sequence[str], lines: Iterable[Sequence[str]], *rules: str) -> str:
+    """Returns a Markdown table."""
+    rows = (head, rules, *lines)
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)
+
+
+def times(ratio: float) -> str:
+    return f"{ratio:,.0f} x" if ratio >= 20 else f"{ratio:.1f} x"
 
 
 def with_results(text: str, results: str) -> str:

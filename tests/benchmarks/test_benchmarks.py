@@ -1,30 +1,32 @@
-"""The benchmark's own parts: the load client counts right, the table says it. No time is asserted anywhere."""
+"""The benchmark's own parts: the load client counts right, the tables say it. No time is asserted anywhere."""
 
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 
 from benchmarks import machine, report
-from benchmarks.load_client import Load, LoadClient, LoadClientError, Reading, build
-from benchmarks.report import Measurement
+from benchmarks.bench import Measurement
+from benchmarks.load_client import Ages, Load, LoadClient, LoadClientError, Reading, build, check
+from benchmarks.outcome import Check, Outcome, Row, failed, left_out
+from benchmarks.rows import ROWS
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 
 READING = Reading(
-    seconds=2.0, frames=1000, updates=50_000, bytes=1, aged=50_000, p50_ms=1.234, p99_ms=12.0, max_ms=20.0,
-    cpu_seconds=0.5, fewest=500, most=500,
+    connect_seconds=0.5, seconds=2.0, frames=1000, updates=50_000, bytes=1, closed=0, errors=0, fewest=500, most=500,
+    aged=50_000, cpu_seconds=0.5, age=Ages(1.234, 12.0, 20.0),
 )  # fmt: skip
-PLAIN = Measurement("plain", "saturated", 9e3, replace(READING, frames=1000, updates=1000), 0.5, 0.25)
-BATCH = Measurement("batch", "saturated", 9e5, READING, 1.0, 0.5)
+BATCH = Measurement("batch", 9e5, READING, web_cpu=1.0, feed_cpu=0.5, most_bytes=80_000_000)
 
 
 def frame(symbols: int, age: timedelta, spaces: bool = False) -> str:
@@ -56,31 +58,73 @@ async def server_of(frames: list[str], every: float = 0.01) -> AsyncIterator[tup
         yield next(iter(server.sockets)).getsockname()[1], heard
 
 
-async def read(directory: Path, port: int, begun: list[bool]) -> Reading:
+async def read(directory: Path, port: int, events: list[str], **options: Any) -> Reading:
     load = Load(
         port=port, path="/any/?batch=1", sockets=2, subscriptions=["subscribe"], settle=0.1, seconds=1.0,
         headers=["Cookie: a=1", "Cookie: a=2"],
     )  # fmt: skip
-    client = LoadClient(directory)
-    return await asyncio.to_thread(client.read, load, lambda: begun.append(True))
+
+    def hear(event: str, told: Mapping[str, Any]) -> None:
+        events.append(event)
+
+    return await asyncio.to_thread(LoadClient(directory).read, replace(load, **options), hear)
 
 
 @needs_compiler
 @pytest.mark.asyncio
 async def test_the_load_client_counts_frames_updates_and_ages(tmp_path: Path) -> None:
-    begun: list[bool] = []
+    events: list[str] = []
     long_ago = timedelta(seconds=3)
     frames = [frame(50, long_ago), frame(1, long_ago), frame(1, long_ago, spaces=True)]
     async with server_of(frames) as (port, heard):
-        reading = await read(tmp_path, port, begun)
-    assert begun == [True]
+        reading = await read(tmp_path, port, events)
+    assert events[:2] == ["connected", "measuring"] and set(events[2:]) == {"tick"}
     assert sorted(heard) == ["a=1", "a=2", "subscribe", "subscribe"]
     assert reading.frames > 0
     # Each round of 3 frames has 52 updates; the first and last round of each socket may be cut.
     assert abs(reading.updates - reading.frames // 3 * 52) <= 4 * 52
     assert reading.aged == reading.updates
-    assert 3000 <= reading.p50_ms <= reading.p99_ms
+    assert 3000 <= reading.age.p50_ms <= reading.age.p99_ms
+    assert 3000 <= reading.newest.p50_ms and 3000 <= reading.sent.p50_ms
     assert reading.fewest + reading.most == reading.frames
+
+
+@needs_compiler
+@pytest.mark.asyncio
+async def test_the_newest_update_of_a_frame_has_its_own_age(tmp_path: Path) -> None:
+    old, new = (json.loads(frame(1, timedelta(seconds=age)))["data"] for age in (9, 3))
+    mixed = json.dumps({"type": "asset_updates", "data": [new, old]}, separators=(",", ":"))
+    async with server_of([mixed]) as (port, _):
+        reading = await read(tmp_path, port, [])
+    assert reading.age.max_ms > 9000
+    assert 3000 <= reading.newest.p50_ms < 9000
+
+
+@needs_compiler
+@pytest.mark.asyncio
+async def test_handshakes_alone_end_with_the_greeting_of_the_last(tmp_path: Path) -> None:
+    events: list[str] = []
+    async with server_of([]) as (port, heard):
+        reading = await read(tmp_path, port, events, sockets=20, in_flight=7, seconds=0)
+    assert len(heard) >= 20 and set(heard) == {"a=1", "a=2"}
+    assert reading.connect_seconds > 0 and reading.frames == 0
+
+
+@needs_compiler
+@pytest.mark.asyncio
+async def test_a_stuck_socket_is_named_and_not_counted(tmp_path: Path) -> None:
+    ports: list[int] = []
+
+    def hear(event: str, told: Mapping[str, Any]) -> bool:
+        ports.extend(told.get("stuck_ports", []))
+        return event == "tick"
+
+    async with server_of([frame(1, timedelta())]) as (port, _):
+        load = Load(port=port, path="/", sockets=3, subscriptions=["x"], settle=0.1, seconds=60, stuck=2)
+        reading = await asyncio.to_thread(LoadClient(tmp_path).read, load, hear)
+    assert len(set(ports)) == 2
+    assert reading.seconds < 60  # the listener ended it
+    assert reading.fewest == reading.most == reading.frames > 0
 
 
 @needs_compiler
@@ -106,17 +150,55 @@ def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch:
         build(tmp_path)
 
 
-def test_the_table_compares_each_row_with_plain_channels() -> None:
-    headings, rule, batch, plain = (
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in report.table([BATCH, PLAIN], PLAIN).splitlines()
-    )
-    assert len(headings) == len(rule) == len(batch) == len(plain)
-    cells = dict(zip(headings[:8], batch[:8], strict=True))
-    assert cells["frames/s"] == "500" and cells["updates/s"] == "25,000" and cells["x plain"] == "50"
-    assert cells["p50 ms"] == "1.2" and cells["p99 ms"] == "12.0"
-    assert batch[8:] == ["100%", "50%", "25%", "25,000", "25"]
-    assert plain[-1] == "1.0"
+def test_a_closed_socket_is_told_with_its_code() -> None:
+    closed = replace(READING, closed=2, codes={"4000": 2})
+    with pytest.raises(LoadClientError, match="2 closed \\(codes: 2 x 4000\\), 0 errors"):
+        check(closed, Load(port=1, path="/", sockets=2))
+    with pytest.raises(LoadClientError, match="expected updates"):
+        check(replace(READING, updates=0), Load(port=1, path="/", sockets=2))
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+def test_a_load_is_told_with_what_it_cost() -> None:
+    headings, rule, batch = cells(report.loads([BATCH]))
+    assert len(headings) == len(rule) == len(batch)
+    assert dict(zip(headings, batch, strict=True)) == {
+        "load": "batch", "offered updates/s": "900,000", "frames/s": "500", "updates/s": "25,000", "p50 ms": "1.2",
+        "p99 ms": "12.0", "web CPU": "100%", "feed CPU": "50%", "client CPU": "25%",
+        "updates per web CPU s": "25,000", "web MB": "80",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("checks", "met"),
+    [
+        ((), ""),
+        ((Check("a", 5, least=5), Check("b", 5, most=5)), "yes"),
+        ((Check("a", 4.9, least=5), Check("b", 5.1, most=5), Check("c", 1)), "no (a, b)"),
+    ],
+)
+def test_a_target_is_met_when_all_its_numbers_are(checks: tuple[Check, ...], met: str) -> None:
+    assert Outcome("reached", checks=checks).met == met
+
+
+def test_a_row_that_failed_shows_the_first_line_of_its_error() -> None:
+    row = Row("9", "what", "target", lambda bench: Outcome())
+    beside = Row("ws", "Node ws", "", lambda bench: Outcome())
+    outcomes = {
+        "9": (row, failed(LoadClientError("a program ended\n--- web\nlong | log"))),
+        "ws": (beside, left_out("not installed")),
+    }
+    assert cells(report.targets(outcomes))[2:] == [["9", "what", "target", "", "", "failed: a program ended"]]
+    assert cells(report.baselines(outcomes))[2:] == [["Node ws", "", "", "left out: not installed"]]
+
+
+def test_every_target_has_a_row() -> None:
+    numbers = [row.key for row in ROWS if row.target]
+    assert numbers == sorted(numbers, key=int)
+    assert len({row.key for row in ROWS}) == len(ROWS)
 
 
 def test_results_replace_only_what_is_between_the_markers(tmp_path: Path) -> None:
@@ -141,3 +223,18 @@ def test_our_own_readme_has_the_markers() -> None:
 def test_the_machine_is_described() -> None:
     lines = machine.description(machine.split_cores(), 0.5)
     assert any("Python 3" in line for line in lines) and any("channels-redis" in line for line in lines)
+
+
+def test_the_connections_of_a_server_are_read_from_the_kernels_table() -> None:
+    table = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1 0
+   1: 0100007F:1F90 0100007F:D2F0 01 00000000:00000000 00:00000000 00000000  1000        0 2 1 0
+   2: 0100007F:1F90 0100007F:D2F1 06 00000000:00000000 00:00000000 00000000  1000        0 0 3 0
+   3: 0100007F:D2F0 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 3 1 0
+"""
+    assert machine.peers_of(8080, table) == {0xD2F0}
+
+
+def test_too_few_open_files_are_told_in_numbers() -> None:
+    with pytest.raises(machine.MachineError, match="hard limit of at least"):
+        machine.allow_open_files(2**40)
