@@ -26,6 +26,7 @@ from benchmarks.outcome import Outcome, Row, failed
 from benchmarks.programs import ROOT, ServerError
 from benchmarks.rows import ROWS
 from benchmarks.servers import Servers
+from benchmarks.slow_reader import SlowReaderError
 from config import embedded_redis
 from config.embedded_redis import EmbeddedRedisError
 
@@ -33,14 +34,8 @@ from config.embedded_redis import EmbeddedRedisError
 SESSIONS = 3000
 OPEN_FILES = 1024
 FAILURES = (
-    LoadClientError,
-    MachineError,
-    ServerError,
-    OSError,
-    SubprocessError,
-    ValueError,
-    redis.RedisError,
-)
+    LoadClientError, MachineError, ServerError, SlowReaderError, OSError, SubprocessError, ValueError, redis.RedisError,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,7 +77,7 @@ def run(rows: Sequence[Row], *, short: bool) -> str:
     """Measures these rows and returns the results as Markdown."""
     begun, others = datetime.now(UTC), machine.Others()
     machine.allow_open_files(OPEN_FILES)
-    cores = machine.split_cores()
+    cores, cores_for_two = machine.split_cores(), machine.split_cores(2)
     outcomes: dict[str, tuple[Row, Outcome]] = {}
     with ExitStack() as stack:
         stack.enter_context(cores.kept_free())
@@ -92,7 +87,7 @@ def run(rows: Sequence[Row], *, short: bool) -> str:
         servers = Servers(state_dir, redis_url)
         say("making the database and the sessions")
         servers.seed(SESSIONS)
-        bench = Bench(client, servers, cores, short=short)
+        bench = Bench(client, servers, cores, cores_for_two, short=short)
         for row in rows:
             outcomes[row.key] = row, outcome_of(row, bench)
     minutes, commit = (datetime.now(UTC) - begun).total_seconds() / 60, machine.revision(ROOT) or "unknown"

@@ -29,7 +29,7 @@ class Scenario:
     Attributes:
         seconds: how long to count, in the whole and in the short form.
         options: of each connection, as in its address.
-        watched: symbols that each socket subscribes to, the market's first ones.
+        watched: how many symbols each socket subscribes to, every `one_in`th of the market.
         ages_of_one_in: see `Load`.
         sockets: the readers; `stuck` more never read once counting has begun.
     """
@@ -40,6 +40,7 @@ class Scenario:
     settle: tuple[float, float] = (3.0, 1.0)
     sockets: int = 200
     watched: int = 50
+    one_in: int = 1
     options: str = "batch=1"
     ages_of_one_in: int = 1
     workers: int = 1
@@ -53,12 +54,12 @@ class Scenario:
 
     @property
     def subscription(self) -> str:
-        return subscription(self.watched)
+        return subscription(self.watched, self.one_in)
 
 
-def subscription(count: int) -> str:
-    """Returns the request for the simulator's first symbols."""
-    names = [instrument.symbol for instrument in symbols(count)]
+def subscription(count: int, one_in: int = 1) -> str:
+    """Returns the request for the first so many symbols of the simulator, or every `one_in`th."""
+    names = [instrument.symbol for instrument in symbols(count * one_in)[::one_in]]
     return json.dumps({"type": "subscribe_asset", "data": {"symbols": names}})
 
 
@@ -131,13 +132,16 @@ class Bench:
 
     Args:
         short: the form that takes five minutes in all.
-        cores: for one web process.
+        cores: for one web process; `cores_for_two` for two.
     """
 
-    def __init__(self, client: LoadClient, servers: Servers, cores: Cores, *, short: bool) -> None:
+    def __init__(
+        self, client: LoadClient, servers: Servers, cores: Cores, cores_for_two: Cores, *, short: bool
+    ) -> None:
         self.client = client
         self.servers = servers
         self.cores = cores
+        self.cores_for_two = cores_for_two
         self.short = short
         self.measurements: list[Measurement] = []
         self.batch = cache(self._batch)
@@ -153,7 +157,11 @@ class Bench:
             LoadClientError, ServerError: a program did not do its part.
         """
         say(f"  {scenario.name}")
-        with self.servers.livefolio(scenario.market, self.cores, scenario.workers) as server:
+        cores = self.cores if scenario.workers == 1 else self.cores_for_two
+        with (
+            cores.kept_free(),
+            self.servers.livefolio(scenario.market, cores, scenario.workers) as server,
+        ):
             return self.read(scenario, server, observer)
 
     def read(self, scenario: Scenario, server: Running, observer: Observer | None = None) -> Measurement:

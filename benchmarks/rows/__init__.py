@@ -1,6 +1,12 @@
 """The rows of the targets table, in its order, and what they are compared with."""
 
 from benchmarks.outcome import Row
-from benchmarks.rows import throughput
+from benchmarks.rows import crowd, processes, slow, throughput, unwatched
 
-ROWS: tuple[Row, ...] = (*throughput.ROWS,)
+ROWS: tuple[Row, ...] = (
+    *throughput.ROWS,
+    *crowd.ROWS,
+    *processes.ROWS,
+    *slow.ROWS,
+    *unwatched.ROWS,
+)
