@@ -24,6 +24,8 @@ SAME = 0.05
 def unwatched(bench: Bench) -> Outcome:
     alone, among = bench.measure(ALL_WATCHED), bench.measure(FEW_WATCHED)
     ratio = among.web_cpu / alone.web_cpu
+    # A feed that comes too late flushes less often, which must not look like thrift.
+    each = ratio * alone.reading.frames_per_second / among.reading.frames_per_second
     delivered = among.reading.updates_per_second / alone.reading.updates_per_second
     return Outcome(
         reached=(
@@ -31,9 +33,9 @@ def unwatched(bench: Bench) -> Outcome:
             f"{RATE:g} tick a second each; {among.reading.updates_per_second:,.0f} and "
             f"{alone.reading.updates_per_second:,.0f} updates/s delivered"
         ),
-        ratio=f"{ratio:.2f} x the CPU with 50",
+        ratio=f"{ratio:.2f} x the CPU with 50, {each:.2f} x for a frame",
         checks=(
-            Check("CPU", ratio, most=1.15),
+            Check("CPU", max(ratio, each), most=1.15),
             Check("same updates", abs(delivered - 1), most=SAME),
         ),
     )
