@@ -171,7 +171,7 @@ class Bench:
             port=server.port,
             path=f"{server.path}?{scenario.options}".rstrip("?"),
             sockets=scenario.sockets + scenario.stuck,
-            subscriptions=[scenario.subscription],
+            subscriptions=[scenario.subscription] if scenario.watched else [],
             headers=server.headers,
             greeted=server.greets,
             settle=self.seconds(scenario.settle),
@@ -193,16 +193,14 @@ class Bench:
         )
 
     def _plain(self) -> Measurement:
-        return self.beside(
-            "plain Channels, saturated",
-            self.servers.plain_channels(Market(PLAIN_SATURATING_RATE), self.cores),
-        )
+        market = Market(PLAIN_SATURATING_RATE)
+        scenario = Scenario("plain Channels, saturated", market, options="")
+        return self.beside(scenario, self.servers.plain_channels(market, self.cores))
 
-    def beside(self, name: str, start: AbstractContextManager[Running], **changes: Any) -> Measurement:
-        """Reads another server than the product, with frames of one update."""
-        say(f"  {name}")
+    def beside(self, scenario: Scenario, start: AbstractContextManager[Running]) -> Measurement:
+        """Starts another server than the product and reads it."""
+        say(f"  {scenario.name}")
         with start as server:
-            scenario = Scenario(name, Market(PLAIN_SATURATING_RATE), options="", **changes)
             return self.read(scenario, server)
 
 

@@ -74,12 +74,12 @@ class Programs:
         finally:
             end(process)
 
-    def once(self, *words: str, timeout: float | None = None) -> str:
+    def once(self, *words: str, environment: Mapping[str, str] = {}, timeout: float | None = None) -> str:
         """Runs Python with these words until it ends and returns what it printed; raises ServerError."""
         done = subprocess.run(
             [sys.executable, *words],
             cwd=ROOT,
-            env=self._environment,
+            env={**self._environment, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -11,14 +11,14 @@ BEGIN, END = "<!-- results: written by python -m benchmarks -->", "<!-- end of r
 
 
 def targets(outcomes: Mapping[str, tuple[Row, Outcome]]) -> str:
-    """Returns the rows that have a target, with what was reached."""
+    """Returns the rows that have a target, with what was reached; nothing when none was asked for."""
     head = ("#", "what", "target", "reached", "ratio", "met")
-    lines = (
+    lines = [
         (row.key, row.what, row.target, outcome.reached, outcome.ratio, outcome.met)
         for row, outcome in outcomes.values()
         if row.target
-    )
-    return table(head, lines, "---:", "---", "---", "---", "---", "---")
+    ]
+    return table(head, lines, "---:", *["---"] * 5) if lines else ""
 
 
 def baselines(outcomes: Mapping[str, tuple[Row, Outcome]]) -> str:
@@ -32,9 +32,11 @@ def baselines(outcomes: Mapping[str, tuple[Row, Outcome]]) -> str:
 
 
 def loads(measurements: Sequence[Measurement]) -> str:
-    """Returns every load that was measured, with what it cost."""
+    """Returns every load that was measured, with what it cost; nothing when none was."""
+    if not measurements:
+        return ""
     head = (
-        "load", "offered updates/s", "frames/s", "updates/s", "p50 ms", "p99 ms", "web CPU", "feed CPU", "client CPU",
+        "load", "offered updates/s", "frames/s", "bytes a frame", "updates/s", "p50 ms", "p99 ms", "web CPU", "feed CPU", "client CPU",
         "updates per web CPU s", "web MB",
     )  # fmt: skip
     return table(head, map(_cells, measurements), "---", *["---:"] * (len(head) - 1))
@@ -44,8 +46,9 @@ def _cells(row: Measurement) -> tuple[str, ...]:
     reading = row.reading
     return (
         row.name,
-        f"{row.offered:,.0f}",
+        f"{row.offered:,.0f}" if row.offered else "what it takes",
         f"{reading.frames_per_second:,.0f}",
+        f"{reading.bytes / reading.frames:,.0f}",
         f"{reading.updates_per_second:,.0f}",
         f"{reading.age.p50_ms:,.1f}",
         f"{reading.age.p99_ms:,.1f}",
