@@ -33,6 +33,7 @@ from config.embedded_redis import EmbeddedRedisError
 # Of row 6, whose handshakes shall be of sessions that no process has seen.
 SESSIONS = 3000
 OPEN_FILES = 1024
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 FAILURES = (
     LoadClientError, MachineError, ServerError, SlowReaderError, OSError, SubprocessError, ValueError, redis.RedisError,
 )  # fmt: skip
@@ -41,7 +42,8 @@ FAILURES = (
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     rows = [row for row in ROWS if not options.rows or row.key in options.rows]
-    signal.signal(signal.SIGTERM, stop)
+    for number in STOPPING:
+        signal.signal(number, stop)
     try:
         results = run(rows, short=options.short)
     except KeyboardInterrupt:
@@ -70,6 +72,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def stop(*_: object) -> NoReturn:
+    for number in STOPPING:
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # once is enough; a second one must not cut the clearing up short
     raise KeyboardInterrupt  # the way out that ends every child
 
 

@@ -36,8 +36,8 @@ def loads(measurements: Sequence[Measurement]) -> str:
     if not measurements:
         return ""
     head = (
-        "load", "offered updates/s", "frames/s", "bytes a frame", "updates/s", "p50 ms", "p99 ms", "web CPU", "feed CPU", "client CPU",
-        "updates per web CPU s", "web MB",
+        "load", "offered updates/s", "frames/s", "bytes a frame", "updates/s", "p50 ms", "p99 ms", "web CPU",
+        "feed CPU", "client CPU", "updates per web CPU s", "web MB",
     )  # fmt: skip
     return table(head, map(_cells, measurements), "---", *["---:"] * (len(head) - 1))
 

@@ -21,7 +21,7 @@ FEW = Scenario(
     Market(40.0, flush_ms=50),
     sockets=50,
     workers=2,
-    seconds=(15.0, 4.0),
+    seconds=(15.0, 3.0),
 )
 MANY = replace(FEW, name="livefolio, two web processes, 400 sockets", sockets=400)
 # What connections cost whether anything is flushed or not: two commands a user each 5 s for leases, and a snapshot

@@ -23,7 +23,7 @@ OLDEST = 1.0
 # Row 10: 10 flushes a second, all fifty symbols in each.
 STUCK = 50
 BESIDE = Scenario(
-    "livefolio, 500 healthy", Market(10.0, flush_ms=100), sockets=500, seconds=(20.0, 4.0), ages_of_one_in=3
+    "livefolio, 500 healthy", Market(10.0, flush_ms=100), sockets=500, seconds=(20.0, 3.0), ages_of_one_in=3
 )
 # Until the last of them is gone, but no longer.
 WITH_STUCK = replace(
