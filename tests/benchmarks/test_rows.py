@@ -15,8 +15,8 @@ from benchmarks.baselines import frame, nginx_conf
 from benchmarks.bench import Bench, Scenario, subscription
 from benchmarks.outcome import Outcome, Row
 from benchmarks.programs import ServerError
+from benchmarks.redis_commands import Commands, commands_of
 from benchmarks.rows.feed import outcome_of, recording
-from benchmarks.rows.processes import Commands
 from benchmarks.rows.slow import closed_in
 from benchmarks.servers import Market
 from benchmarks.slow_reader import SlowReader, SlowReaderError
@@ -58,8 +58,10 @@ def test_closes_are_summed_over_all_processes() -> None:
 
 
 def test_what_a_flush_costs_is_what_was_asked_between_two_moments() -> None:
-    commands = Commands(1550, 30).since(Commands(500, 10))
-    assert commands.per_publish == 52.5
+    before = commands_of({"publish": 10, "evalsha": 10, "hset": 480, "zadd": 7, "info": 3})
+    after = commands_of({"publish": 30, "evalsha": 30, "hset": 1490, "zadd": 900, "info": 9})
+    assert after.since(before) == Commands(1050, 20)
+    assert after.since(before).per_message == 52.5
 
 
 def test_the_feeds_result_is_judged_by_its_ratio() -> None:
