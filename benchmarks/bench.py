@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -156,16 +156,22 @@ class Bench:
         Raises:
             LoadClientError, ServerError: a program did not do its part.
         """
-        say(f"  {scenario.name}")
+        with self.serving(scenario) as server:
+            return self.read(scenario, server, observer)
+
+    @contextmanager
+    def serving(self, scenario: Scenario) -> Iterator[Running]:
+        """Runs the product as the scenario wants it, with everything else on the cores that it leaves."""
         cores = self.cores if scenario.workers == 1 else self.cores_for_two
         with (
             cores.kept_free(),
             self.servers.livefolio(scenario.market, cores, scenario.workers) as server,
         ):
-            return self.read(scenario, server, observer)
+            yield server
 
     def read(self, scenario: Scenario, server: Running, observer: Observer | None = None) -> Measurement:
         """Reads a server that runs already."""
+        say(f"  {scenario.name}")
         meter = Meter(server, observer)
         load = Load(
             port=server.port,
@@ -199,7 +205,6 @@ class Bench:
 
     def beside(self, scenario: Scenario, start: AbstractContextManager[Running]) -> Measurement:
         """Starts another server than the product and reads it."""
-        say(f"  {scenario.name}")
         with start as server:
             return self.read(scenario, server)
 

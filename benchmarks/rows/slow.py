@@ -93,8 +93,7 @@ class Stuck:
 def never_reading(bench: Bench) -> Outcome:
     alone = bench.measure(BESIDE).reading.newest.p99_ms
     stuck = Stuck(bench.seconds(BESIDE.seconds))
-    with bench.servers.livefolio(WITH_STUCK.market, bench.cores) as server:
-        say(f"  {WITH_STUCK.name}")
+    with bench.serving(WITH_STUCK) as server:
         measured = bench.read(WITH_STUCK, server, stuck.hear)
         closed = closed_with(server, 4000, STUCK)
     beside = measured.reading.newest.p99_ms
