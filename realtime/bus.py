@@ -145,32 +145,36 @@ def announce(message: Mapping[str, Any]) -> None:
 # --- the feed's side -------------------------------------------------------------------------------------------------
 
 _SCRIPTS = {
-    # KEYS lease, epoch · ARGV owner, ttl ms, own epoch, seed → the new epoch, or 0 when somebody else leads
+    # KEYS lease, epoch, writes · ARGV owner, ttl ms, own epoch, clock → the new epoch, or 0 when somebody else leads
     "acquire": """
         local owner = redis.call('GET', KEYS[1])
         if owner and owner ~= ARGV[1] then return 0 end
-        local stored = tonumber(redis.call('GET', KEYS[2]) or ARGV[4])
-        local epoch = math.max(stored, tonumber(ARGV[3])) + 1
+        local stored = tonumber(redis.call('GET', KEYS[2]) or '0')
+        local epoch = math.max(stored, tonumber(ARGV[3]), tonumber(ARGV[4])) + 1
         redis.call('SET', KEYS[2], epoch)
+        redis.call('SET', KEYS[3], 0)
         redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
         return epoch
     """,
-    # KEYS lease, epoch · ARGV owner, ttl ms, epoch → 1, 0 when fenced, -1 when Redis forgot
+    # KEYS lease, epoch, writes · ARGV owner, ttl ms, epoch, writes → 1, 0 when fenced, -1 when Redis forgot
     "renew": """
         local stored = redis.call('GET', KEYS[2])
         if not stored then return -1 end
         if stored ~= ARGV[3] then return 0 end
+        if tonumber(redis.call('GET', KEYS[3]) or '0') < tonumber(ARGV[4]) then return -1 end
         redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
         return 1
     """,
     "release": "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0",
-    # KEYS epoch, last values, wanted version · ARGV epoch, symbol, record, … → {1, version}, {0} fenced, {-1} forgotten
+    # KEYS epoch, writes, last values, wanted version · ARGV epoch, symbol, record, …
+    # → {1, version}, {0} fenced, {-1} forgotten
     "write": """
         local stored = redis.call('GET', KEYS[1])
         if not stored then return {-1} end
         if stored ~= ARGV[1] then return {0} end
-        for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-        return {1, tonumber(redis.call('GET', KEYS[3]) or '0')}
+        redis.call('INCR', KEYS[2])
+        for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+        return {1, tonumber(redis.call('GET', KEYS[4]) or '0')}
     """,
 }
 
@@ -194,16 +198,20 @@ class FeedBus:
         self._wanted_version = -1
         self._redis = client
         self._layer = layer
-        self._keys = [f"lf:lease:{source}", f"lf:epoch:{source}"]
+        self._writes = (
+            0  # of this epoch; a Redis that has seen fewer is a replica that came too late to the last
+        )
+        self._keys = [f"lf:lease:{source}", f"lf:epoch:{source}", f"lf:writes:{source}"]
         self._scripts = {name: client.register_script(text) for name, text in _SCRIPTS.items()}
 
     async def acquire(self) -> bool:
         """Takes or keeps the lead under a new epoch; False when another process has it."""
-        # A Redis that lost its data must not hand out an old epoch again, so the seed is the clock.
+        # A Redis that lost its data, all or the last second's, must not hand out an old epoch again: hubs would not
+        # hear it. So an epoch is never behind the clock.
         arguments: list[str | int] = [self.owner, int(LEASE_SECONDS * 1000), self.epoch, int(time.time())]
         epoch = int(await self._scripts["acquire"](keys=self._keys, args=arguments))
         if epoch:
-            self.epoch, self.number = epoch, 0
+            self.epoch, self.number, self._writes = epoch, 0, 0
             self._wanted_version = -1
         return bool(epoch)
 
@@ -214,7 +222,7 @@ class FeedBus:
 
     async def renew(self) -> None:
         """Keeps the lead; raises Fenced or StateLost."""
-        arguments: list[str | int] = [self.owner, int(LEASE_SECONDS * 1000), self.epoch]
+        arguments: list[str | int] = [self.owner, int(LEASE_SECONDS * 1000), self.epoch, self._writes]
         self._check(int(await self._scripts["renew"](keys=self._keys, args=arguments)))
 
     async def release(self) -> None:
@@ -245,9 +253,10 @@ class FeedBus:
         for symbol, record in changed.items():
             arguments += (symbol, encode_quote(record, Mode.FULL))
         answer = await self._scripts["write"](
-            keys=[self._keys[1], LAST_KEY, WANTED_VERSION_KEY], args=arguments
+            keys=[*self._keys[1:], LAST_KEY, WANTED_VERSION_KEY], args=arguments
         )
         self._check(int(answer[0]))
+        self._writes += 1
         newly = await self._reload_wanted(int(answer[1])) if int(answer[1]) != self._wanted_version else set()
         sendable = {symbol: record for symbol, record in changed.items() if symbol in self.wanted}
         for symbol in newly - sendable.keys():

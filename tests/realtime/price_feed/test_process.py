@@ -331,5 +331,6 @@ def test_each_round_of_a_loop_is_a_new_epoch(tmp_path: Path, store: Any) -> None
         wait_until(lambda: feed.log.count("new epoch") >= 2, 30, "two rounds")
         wait_until(lambda: len(records(store)) == 2, 5, "values")
         epoch = status(store, "replay")["epoch"]
-        assert {record.epoch for record in records(store).values()} <= {epoch, epoch + 1}
+        epochs = {record.epoch for record in records(store).values()}
+        assert len(epochs) <= 2 and min(epochs) >= epoch  # the next round may have begun
         assert feed.stop() == 0
