@@ -15,6 +15,8 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from assets.redis_address import new_pool
+
 LAST_KEY = "lf:last"
 
 # Without the hook an untyped decoder makes floats of prices.
@@ -24,12 +26,14 @@ _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 @cache
 def connection() -> "redis.Redis":
     """Returns this process's Redis client for ordinary, synchronous code."""
-    return redis.Redis.from_url(
+    pool = new_pool(
+        redis.ConnectionPool,
         settings.REDIS_URL,
         socket_timeout=settings.REDIS_COMMAND_TIMEOUT,
         socket_connect_timeout=settings.REDIS_COMMAND_TIMEOUT,
         retry=Retry(NoBackoff(), 1),
     )
+    return redis.Redis.from_pool(pool)
 
 
 def read_quotes(symbols: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -23,6 +23,7 @@ from django.utils.module_loading import import_string
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from assets.redis_address import new_pool
 from assets.snapshots import LAST_KEY, connection
 from realtime.jobs import JOB_SECONDS, Job, job_key
 from realtime.protocol import Mode, QuoteRecord, encode_quote, now
@@ -114,7 +115,8 @@ def decode_status(message: Mapping[str, Any]) -> FeedStatus:
 
 def new_redis() -> "redis.Redis":
     """Returns a client whose commands answer or fail within REDIS_COMMAND_TIMEOUT."""
-    pool = redis.BlockingConnectionPool.from_url(
+    pool = new_pool(
+        redis.BlockingConnectionPool,
         settings.REDIS_URL,
         # The stock pool raises a ConnectionError instead of waiting, so that 200 sockets that come or go at once
         # looked like a Redis that is away.

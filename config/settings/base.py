@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from assets import redis_address
 from config.settings.environment import BASE_DIR, boolean, integer, number, text, words
 
 # What a running system writes lives under STATE_DIR and nowhere else.
@@ -94,15 +96,21 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = text("REDIS_URL", "redis://127.0.0.1:6379/0")
 # redis-py's own 5 s would cut idle subscriptions and hang commands for too long; both are set on purpose.
 REDIS_COMMAND_TIMEOUT = 2.0
+try:
+    _LAYER_HOST = redis_address.layer_host(REDIS_URL)
+    _CACHE_LOCATION, _CACHE_POOL = redis_address.cache_location(REDIS_URL)
+except ValueError as error:
+    raise ImproperlyConfigured(f"REDIS_URL: {error}") from None
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": _CACHE_LOCATION,
         "KEY_PREFIX": "lf:cache",
         "OPTIONS": {
             "CLIENT_CLASS": "django_redis.client.DefaultClient",
             "SOCKET_CONNECT_TIMEOUT": 1,
             "SOCKET_TIMEOUT": 1,
+            "CONNECTION_POOL_KWARGS": _CACHE_POOL,
             "IGNORE_EXCEPTIONS": True,
             "LOG_IGNORED_EXCEPTIONS": True,
         },
@@ -114,7 +122,7 @@ CHANNEL_LAYERS = {
         "CONFIG": {
             "hosts": [
                 {
-                    "address": REDIS_URL,
+                    **_LAYER_HOST,
                     "socket_timeout": REDIS_COMMAND_TIMEOUT,
                     "socket_connect_timeout": REDIS_COMMAND_TIMEOUT,
                     # The default retries with seconds of back-off while the layer's one lock is held.
