@@ -46,6 +46,7 @@ class Presence:
         self._by_user: defaultdict[int, set[Connection]] = defaultdict(set)
         self._by_session: defaultdict[str, set[Connection]] = defaultdict(set)  # by its digest
         self._touched: set[int] = set()
+        self._shown_conflated: dict[int, int] = {}
         self._written_wants: set[str] = set()
         self._written_version = -1
         self._is_writing_wants = False
@@ -141,7 +142,19 @@ class Presence:
         self._written_wants, self._written_version = wants, version
         if renewal.is_new:
             self._touched |= self._by_user.keys()  # Redis forgot this process, or is a new one
+        self._touch_conflated()
         return renewal.manual_number
+
+    def _touch_conflated(self) -> None:
+        """Notes whose connections were sent fewer updates than there were; too often to be noted when it happens."""
+        conflated = {
+            user_id: sum(connection.outbox.conflated for connection in connections)
+            for user_id, connections in self._by_user.items()
+        }
+        self._touched |= {
+            user for user, count in conflated.items() if count != self._shown_conflated.get(user, 0)
+        }
+        self._shown_conflated = conflated
 
     async def write_wants(self) -> None:
         """Brings the wants in Redis up to date; one writer at a time, so that two can't change places."""

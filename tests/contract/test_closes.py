@@ -277,7 +277,16 @@ def test_a_reader_that_is_only_slow_gets_the_newest_values(strict: System) -> No
     seq = slow.update("AAPL", within=3)["seq"]
     fast.catch_up()
     assert max(data["seq"] for data in fast.updates("AAPL")) - seq <= 30
-    assert strict.metric("ws_conflated_total") > 0
+    in_all = strict.metric("ws_conflated_total")
+    assert in_all > 0
+    ids = [frame["data"]["connection_id"] for socket in (slow, fast) for frame in socket.seen[:1]]
+
+    def shown() -> dict[str, int]:
+        found: dict[str, int] = ok(strict.session().get("/realtime/status/")).json["user_stats"]["conflated"]
+        return found
+
+    wait_until(lambda: shown().get(ids[0], 0) > 0, 15, "the slow connection's conflated updates to be shown")
+    assert shown()[ids[0]] > shown()[ids[1]], "the reader that keeps up is told apart"
 
 
 def test_a_client_that_vanishes_leaves_nothing_behind(strict: System) -> None:
