@@ -129,7 +129,11 @@ class MovingAddress:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection("127.0.0.1", self.target)
+        try:
+            there = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
         self._open |= {writer, there[1]}
         await asyncio.gather(self._copy(reader, there[1]), self._copy(there[0], writer))
 

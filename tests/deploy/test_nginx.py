@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,8 @@ from websockets.asyncio.client import connect
 
 from config.listening import listen
 from config.process import die_with_parent
-from tests.live import ROOT, LiveSystem, wait_until
+from tests.contract.client import ServerClosed, Socket
+from tests.live import OURS, ROOT, LiveSystem, wait_until
 
 CONF = (ROOT / "nginx.conf").read_text()
 needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
@@ -67,27 +71,51 @@ def test_a_client_cannot_make_up_where_it_comes_from() -> None:
     assert "$proxy_add_x_forwarded_for" not in CONF
 
 
-@pytest.fixture(scope="module")
-def proxied(
-    live_system: Callable[..., LiveSystem], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """The address of nginx, with our configuration, in front of a running system."""
-    system = live_system()
-    folder = tmp_path_factory.mktemp("nginx")
+@contextmanager
+def nginx(folder: Path, *servers: str) -> Iterator[str]:
+    """Runs nginx with our configuration in front of these servers, and yields its address."""
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
-    conf = CONF.replace("server web:8000;", f"server {system.url.removeprefix('http://')};")
+    conf = CONF.replace("server web:8000;", "".join(f"server {server}; " for server in servers))
     conf = conf.replace("/run/nginx.pid", f"{folder}/pid").replace("/etc/nginx/tls/", f"{folder}/tls/")
     conf = conf.replace("/dev/stdout", f"{folder}/access.log").replace("/dev/stderr", f"{folder}/error.log")
     (folder / "nginx.conf").write_text(conf.replace("listen 80;", f"listen 127.0.0.1:{port};"))
-    words = ["nginx", "-c", folder / "nginx.conf", "-e", folder / "error.log", "-g", "daemon off;"]
-    nginx = subprocess.Popen(words, preexec_fn=die_with_parent())
+    words = ["nginx", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/error.log", "-g", "daemon off;"]
+    process = subprocess.Popen(words, preexec_fn=die_with_parent())
     try:
         wait_until(lambda: status(f"http://127.0.0.1:{port}/nginx-health") == 204, 10, "nginx to serve")
         yield f"127.0.0.1:{port}"
     finally:
-        nginx.terminate()
-        nginx.wait(10)
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def proxied(
+    live_system: Callable[..., LiveSystem], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of nginx in front of a running system."""
+    with nginx(tmp_path_factory.mktemp("nginx"), live_system().url.removeprefix("http://")) as address:
+        yield address
+
+
+@contextmanager
+def another_host(system: LiveSystem) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Runs a second web server on the same Redis and database, and yields its address."""
+    environment = {key: value for key, value in os.environ.items() if key not in OURS}
+    environment |= {"STATE_DIR": str(system.state_dir), "DJANGO_SETTINGS_MODULE": "config.settings.demo"}
+    with listen("127.0.0.1", 0) as listener:
+        fd, address = listener.fileno(), "{}:{}".format(*listener.getsockname()[:2])
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--fd", str(fd)],
+            cwd=ROOT, env={**environment, **system.env}, pass_fds=(fd,), preexec_fn=die_with_parent(),
+        )  # fmt: skip
+    try:
+        wait_until(lambda: status(f"http://{address}/readyz") == 200, 30, "the second web host")
+        yield address, process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def status(url: str) -> int | None:
@@ -120,3 +148,47 @@ async def test_a_websocket_comes_through_and_is_called_by_the_address_outside(
     async with connect(info["websocket_url"], additional_headers=headers) as connection:
         message = json.loads(await asyncio.wait_for(connection.recv(), 10))
     assert message["type"] == "connection" and message["data"]["authenticated"]
+
+
+@needs_nginx
+def test_two_web_hosts_share_the_sockets_and_one_that_drains_sends_its_own_to_the_other(
+    live_system: Callable[..., LiveSystem], tmp_path: Path
+) -> None:
+    system = live_system(env={"MAX_CONNECTIONS_PER_USER": "0", "SIMULATOR_RATE": "5"})
+    cookie = system.cookie_header()
+    with (
+        another_host(system) as (second, process),
+        nginx(tmp_path, system.url.removeprefix("http://"), second) as address,
+        ExitStack() as stack,
+    ):
+
+        def opened() -> Socket:
+            headers = {"Cookie": cookie}
+            url = f"ws://{address}/ws/realtime/"
+            socket = stack.enter_context(Socket.open(url, origin=f"http://{address}", headers=headers))
+            socket.expect("connection")
+            socket.subscribe("AAPL")
+            socket.update("AAPL")
+            return socket
+
+        sockets = [opened() for _ in range(8)]
+        process.terminate()
+        assert process.wait(20) == 0
+        moved = [socket for socket in sockets if is_drained(socket)]
+        assert 2 <= len(moved) <= 6, "each takes the half, give or take who was first"
+        for _ in moved:
+            opened()  # at once: nginx asks the host that answers
+        for socket in sockets:
+            if socket not in moved:
+                socket.skip()
+                socket.update("AAPL")
+
+
+def is_drained(socket: Socket) -> bool:
+    """Whether the server said goodbye; raises when it closed the connection otherwise."""
+    try:
+        socket.catch_up()
+    except ServerClosed as closed:
+        assert closed.code == 4004
+        return True
+    return False
