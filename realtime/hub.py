@@ -52,6 +52,7 @@ RENEW_SECONDS = 5.0  # a third of the leases' life
 COUNTS_SECONDS = 1.0
 SLOW_SECONDS = 10.0  # a socket that takes nothing for so long is closed
 RECHECKED_TOGETHER = 50  # some 20 ms of a database thread; thousands at once would meet its time-out
+DRAIN_PAUSE_SECONDS = 0.01  # a pause for each connection would be too short to be kept
 NO_REDIS = "Redis does not answer"
 
 
@@ -130,11 +131,11 @@ class Hub:
         """Closes all sockets with 4004, spread over at most `seconds`, so that clients don't come back all at once."""
         self.draining = True
         connections = list(self.connections.values())
-        pause = min(seconds, len(connections) / 200) / max(1, len(connections))
-        for connection in connections:
-            connection.close(CloseCode.DRAINING)
-            if pause > 0.001:
-                await asyncio.sleep(pause)
+        slices = max(1, round(min(seconds, len(connections) / 200) / DRAIN_PAUSE_SECONDS))
+        for first in range(slices):
+            for connection in connections[first::slices]:
+                connection.close(CloseCode.DRAINING)
+            await asyncio.sleep(DRAIN_PAUSE_SECONDS)
         deadline = self.clock() + 1
         while self.connections and self.clock() < deadline:
             await asyncio.sleep(0.02)

@@ -668,6 +668,20 @@ async def test_draining_closes_everyone_with_4004(new_hub: NewHub, new_client: N
     assert hub.draining
 
 
+async def test_draining_many_is_spread_over_the_time_that_there_is(
+    new_hub: NewHub, new_client: NewClient
+) -> None:
+    hub = await new_hub()
+    clients = [new_client(hub) for _ in range(5000)]
+
+    draining = asyncio.create_task(hub.drain(2.5))
+    await eventually(lambda: clients[0].connection.closing, "the first to be closed")
+    closed = sum(client.connection.closing is not None for client in clients)
+    draining.cancel()
+
+    assert closed < 100
+
+
 # --- sessions --------------------------------------------------------------------------------------------------------
 
 
