@@ -170,6 +170,25 @@ def test_a_second_feed_stands_by_and_a_frozen_leader_is_refused(tmp_path: Path, 
     assert stored() == as_stored(records(store))
 
 
+def test_two_hosts_lead_a_source_each_and_stand_by_for_the_others(tmp_path: Path, store: Any) -> None:
+    recording = write_frames(tmp_path / "frames.tsv", made_up(count=50))
+    replay = ("--source", "replay", "--recording", str(recording), "--speed", "1000", "--loop")
+    with (
+        feed_process(tmp_path / "1", "--source", "simulator") as one,
+        feed_process(tmp_path / "2", *replay) as two,
+    ):
+        one.wait_for(LEADING)
+        two.wait_for("feed replay is live")
+        wait_until(lambda: len(records(store)) >= 14, 10, "the values of both")
+        with feed_process(tmp_path / "3", *replay, "--source", "simulator") as standby:
+            wait_until(lambda: standby.log.count(STANDBY) == 2, 20, "it to stand by for both")
+            assert one.stop() == two.stop() == 0
+            standby.wait_for(LEADING)
+            standby.wait_for("feed replay is live")
+            assert standby.stop() == 0
+        assert status(store)["owner"] == status(store, "replay")["owner"]
+
+
 def test_a_killed_leader_is_replaced_within_the_lease(tmp_path: Path, store: Any) -> None:
     with feed_process(tmp_path / "first") as first, feed_process(tmp_path / "second") as second:
         wait_until(lambda: LEADING in first.log + second.log, 30, "a leader")
