@@ -17,7 +17,7 @@ from realtime.handshake import Identity
 from realtime.hub import Hub
 from realtime.outbox import MAX_EVENTS, Options
 from realtime.protocol import Mode, encode_quote
-from tests.realtime.builders import Clock, make_record, make_status
+from tests.realtime.builders import Client, Clock, make_record, make_status
 
 SYMBOLS = ("A", "B", "C", "D")
 MODES = (Mode.LTPC, Mode.QUOTE, Mode.FULL)
@@ -70,10 +70,9 @@ class Viewer:
 
     def write(self) -> bool:
         """Does what the connection's writer does when its socket takes something; False when nothing is due."""
-        outbox = self.connection.outbox
-        if outbox.delay() != 0:
+        if self.connection.outbox.delay() != 0:
             return False
-        frames = [json.loads(frame) for frame in outbox.take()]
+        frames = [json.loads(frame) for frame in Client(self.connection).read()]
         assert frames
         for frame in frames:
             self.read(frame)
