@@ -1,6 +1,7 @@
 """Small things that several real-time tests build, with plain values for what a test does not care about."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,12 @@ from realtime.connections import Connection
 from realtime.frames import texts
 from realtime.protocol import QuoteRecord, now
 
-WITHIN = 10.0
+WITHIN = 30.0
+
+
+def slow_clock() -> float:
+    """Monotonic seconds at a tenth of their pace: a test that stands still for a while must not look like silence."""
+    return time.monotonic() / 10
 
 
 class Clock:
@@ -60,7 +66,7 @@ async def eventually(condition: Callable[[], object], what: str = "the condition
 
 
 async def next_batch(bus: WebBus) -> Batch:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN):
         while True:
             message = await bus.receive()
             if message["type"] == "feed.batch":

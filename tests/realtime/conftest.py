@@ -12,7 +12,7 @@ from realtime.bus import FeedBus, WebBus, new_layer, new_redis
 from realtime.handshake import Identity
 from realtime.hub import Hub
 from realtime.outbox import Options
-from tests.realtime.builders import Client, Clock, LossyLayer, Source
+from tests.realtime.builders import Client, Clock, LossyLayer, Source, slow_clock
 
 NewHub = Callable[..., Awaitable[Hub]]
 NewSource = Callable[..., Awaitable[Source]]
@@ -54,7 +54,7 @@ async def new_hub(empty_redis: None) -> AsyncIterator[NewHub]:
     hubs: list[Hub] = []
 
     async def start(clock: Clock | None = None) -> Hub:
-        hub = Hub(clock) if clock else Hub()
+        hub = Hub(clock or slow_clock)
         hubs.append(hub)
         await hub.start()
         return hub

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 
 from config.process import die_with_parent
-from tests.live import ROOT, wait_until
+from tests.live import PATIENCE, ROOT, wait_until
 
 
 def database_url() -> str:
@@ -47,7 +47,7 @@ class FeedProcess:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
-    def wait_for(self, text: str, within: float = 30.0) -> None:
+    def wait_for(self, text: str, within: float = 60.0) -> None:
         with suppress(AssertionError):
             wait_until(lambda: text in self.log or self.process.poll() is not None, within, text)
         assert text in self.log, self.log
@@ -57,13 +57,13 @@ class FeedProcess:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(10)
+        return self.process.wait(PATIENCE)
 
     def kill(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
 
 
 @contextmanager
