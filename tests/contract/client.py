@@ -9,7 +9,6 @@ import email.message
 import http.client
 import itertools
 import json
-import random
 import socket
 import time
 import urllib.parse
@@ -21,9 +20,9 @@ from typing import Any, NamedTuple
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.live import PATIENCE
+
 Frame = dict[str, Any]
-# The longest wait for something that normally takes milliseconds, on a machine that is busy with other things.
-PATIENCE = 10.0
 
 
 def decode(text: str | bytes) -> Any:
@@ -35,9 +34,13 @@ def _refuse(name: str) -> Any:
     raise AssertionError(f"expected strict JSON, was {name}")
 
 
+_addresses = itertools.count(1)
+
+
 def new_address() -> str:
-    """An address out of the range reserved for tests of benchmarks, 198.18.0.0/15."""
-    return f"198.{random.randint(18, 19)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+    """An address that nobody had before, out of the range reserved for tests of benchmarks, 198.18.0.0/15."""
+    high, low = divmod(next(_addresses), 254)
+    return f"198.19.{high % 256}.{low + 1}"
 
 
 class Refused(Exception):
@@ -319,8 +322,25 @@ class Http:
         return self
 
 
-def raw_handshake(url: str, headers: Sequence[tuple[str, str]], source: str = "127.0.0.1") -> int:
+def raw_handshake(url: str, headers: Sequence[tuple[str, str]]) -> int:
     """Returns the status of a WebSocket handshake with exactly these headers, however odd."""
+    return raw_handshakes(url, [headers])[0]
+
+
+def raw_handshakes(
+    url: str, each: Sequence[Sequence[tuple[str, str]]], source: str = "127.0.0.1"
+) -> list[int]:
+    """Returns the statuses of handshakes that are all sent before the first answer is read.
+
+    One after the other they might take as long as the rate allows, where the client's machine is busy.
+    """
+    with contextlib.ExitStack() as stack:
+        sent = [stack.enter_context(_sent_handshake(url, headers, source)) for headers in each]
+        answers = [stack.enter_context(connection.makefile("rb")) for connection in sent]
+        return [int(answer.readline().split()[1]) for answer in answers]
+
+
+def _sent_handshake(url: str, headers: Sequence[tuple[str, str]], source: str) -> socket.socket:
     target = urllib.parse.urlsplit(url)
     lines = [
         "GET /ws/realtime/ HTTP/1.1",
@@ -331,7 +351,6 @@ def raw_handshake(url: str, headers: Sequence[tuple[str, str]], source: str = "1
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ]
     address = (target.hostname or "", target.port or 80)
-    with socket.create_connection(address, PATIENCE, source_address=(source, 0)) as connection:
-        connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        with connection.makefile("rb") as answer:
-            return int(answer.readline().split()[1])
+    connection = socket.create_connection(address, PATIENCE, source_address=(source, 0))
+    connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    return connection

@@ -14,7 +14,7 @@ import redis
 
 from config import embedded_redis
 from tests.contract.client import Http, Response, Socket
-from tests.live import OURS, ROOT, LiveSystem, wait_until
+from tests.live import OURS, PATIENCE, ROOT, LiveSystem, wait_until
 
 PASSWORD = "correct horse battery"
 
@@ -97,7 +97,7 @@ class System:
 
     def redis(self) -> "redis.Redis":
         return redis.Redis.from_url(
-            embedded_redis.url(self.live.state_dir), socket_timeout=5, decode_responses=True
+            embedded_redis.url(self.live.state_dir), socket_timeout=PATIENCE, decode_responses=True
         )
 
     def worker_pids(self) -> list[int]:
@@ -105,7 +105,7 @@ class System:
         web = self.live.pids["web"]
         return sorted(child.pid for child in psutil.Process(web).children()) or [web]
 
-    def manage(self, *words: str, within: float = 30.0) -> "subprocess.CompletedProcess[str]":
+    def manage(self, *words: str, within: float = 60.0) -> "subprocess.CompletedProcess[str]":
         """Runs a command beside the running system, with its settings."""
         return subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *words],

@@ -1,11 +1,21 @@
 """Who is let in: the answers before accept, and the two closes right after it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.contract.client import Refused, ServerClosed, Socket, decode, new_address, raw_handshake
+from tests.contract.client import (
+    Refused,
+    ServerClosed,
+    Socket,
+    decode,
+    new_address,
+    raw_handshake,
+    raw_handshakes,
+)
 from tests.contract.conftest import System, ok
+from tests.live import PATIENCE, wait_until
 
 
 def refusal(open_socket: Callable[[], object]) -> Refused:
@@ -155,34 +165,37 @@ def test_behind_a_tls_proxy_the_origin_is_https_and_nothing_else(system: System)
 
 # --- 429 -------------------------------------------------------------------------------------------------------------
 
+# More than the rate lets through in the time that a busy machine takes for them.
+FAR_TOO_MANY = 150
+
 
 def test_more_handshakes_a_second_than_allowed_are_answered_429_for_that_address_alone(
     system: System,
 ) -> None:
     address = new_address()
     own = [("Host", system.url[7:]), ("Origin", system.url)]
-    statuses = [raw_handshake(system.url, [*own, ("X-Forwarded-For", address)]) for _ in range(40)]
-    assert set(statuses[:20]) == {401}
-    assert 429 in statuses
+    statuses = raw_handshakes(system.url, [[*own, ("X-Forwarded-For", address)]] * FAR_TOO_MANY)
+    assert set(statuses) == {401, 429}
+    assert statuses.count(401) >= 20
     assert raw_handshake(system.url, [*own, ("X-Forwarded-For", new_address())]) == 401
-    refused = too_fast(system, address)
+    refused = too_fast(system)
     assert refused.status == 429 and int(refused.headers["retry-after"]) >= 1
 
 
-def too_fast(system: System, address: str) -> Refused:
-    headers = {"Authorization": "Bearer lf_wrong", "X-Forwarded-For": address}
-    while True:
-        refused = refusal(lambda: Socket.open(system.ws, headers=headers))
-        if refused.status != 401:
-            return refused
+def too_fast(system: System) -> Refused:
+    headers = {"Authorization": "Bearer lf_wrong", "X-Forwarded-For": new_address()}
+
+    def knock(_: int) -> Refused:
+        return refusal(lambda: Socket.open(system.ws, headers=headers))
+
+    with ThreadPoolExecutor(30) as pool:
+        return next(refused for refused in pool.map(knock, range(FAR_TOO_MANY)) if refused.status != 401)
 
 
 def test_an_address_can_not_be_made_up_by_who_is_no_proxy(system: System) -> None:
-    statuses = set()
-    for _ in range(60):
-        headers = [("Host", system.url[7:]), ("Origin", system.url), ("X-Forwarded-For", new_address())]
-        statuses.add(raw_handshake(system.url, headers, source="127.0.0.9"))
-    assert statuses == {401, 429}
+    own = [("Host", system.url[7:]), ("Origin", system.url)]
+    each = [[*own, ("X-Forwarded-For", new_address())] for _ in range(FAR_TOO_MANY)]
+    assert set(raw_handshakes(system.url, each, source="127.0.0.9")) == {401, 429}
 
 
 # --- after accept ----------------------------------------------------------------------------------------------------
@@ -192,7 +205,7 @@ def test_the_sixth_connection_of_a_user_is_closed_with_4503_and_the_five_live_on
     system.add_users("sixer")
     five = [system.connect("sixer") for _ in range(5)]
     sixth = Socket.open(system.ws, headers={"Authorization": f"Bearer {system.token('sixer')}"})
-    assert sixth.closed(within=2) == (4503, "connection_limit")
+    assert sixth.closed() == (4503, "connection_limit")
     for socket in five:
         socket.catch_up()
     five[0].close()
@@ -202,18 +215,23 @@ def test_the_sixth_connection_of_a_user_is_closed_with_4503_and_the_five_live_on
 
 def connect_until_admitted(system: System, username: str) -> Socket:
     """A closed connection's place is free as soon as the server has noticed the close."""
-    for _ in range(100):
+    admitted: list[Socket] = []
+
+    def is_admitted() -> bool:
         try:
-            return system.connect(username)
+            admitted.append(system.connect(username))
         except ServerClosed:
             system.sockets.pop()
-    raise AssertionError("expected a free place")
+        return bool(admitted)
+
+    wait_until(is_admitted, PATIENCE, "a free place")
+    return admitted[0]
 
 
 def test_a_token_without_the_scope_stream_is_closed_with_4501(system: System) -> None:
     token = system.new_token(scopes=["read"])["token"]
     socket = Socket.open(system.ws, headers={"Authorization": f"Bearer {token}"})
-    assert socket.closed(within=2) == (4501, "forbidden")
+    assert socket.closed() == (4501, "forbidden")
 
 
 def test_a_token_that_expired_is_answered_401(system: System) -> None:

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.contract.client import Http
 from tests.contract.conftest import System, ok
 from tests.contract.test_frames import NUMBER, TIME, assert_shape, growth
-from tests.live import wait_until
+from tests.live import PATIENCE, wait_until
 
 # --- websocket-info --------------------------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ def test_readyz_tells_database_redis_and_hub_and_the_feeds_beside(system: System
 def test_health_has_the_fields_of_the_specification(system: System) -> None:
     socket = system.connect()
     socket.catch_up()
-    wait_until(lambda: system.metric("ws_connections") >= 1, 10, "the connection to be counted")
+    wait_until(lambda: system.metric("ws_connections") >= 1, PATIENCE, "the connection to be counted")
     data = ok(system.session().get("/realtime/health/")).json
     assert_shape(data, {"price_feed_running": bool, "active_connections": int, "timestamp": TIME})
     assert data["price_feed_running"] is True and data["active_connections"] >= 1
@@ -77,7 +77,7 @@ def test_status_shows_a_user_its_own_connections_and_nothing_of_others(system: S
         stats = ok(system.session().get("/realtime/status/")).json["user_stats"]
         return bool(stats["connection_count"] == 1 and stats["subscriptions"] == wanted)
 
-    wait_until(shown, 10, f"{wanted} in user_stats")
+    wait_until(shown, PATIENCE, f"{wanted} in user_stats")
     data = ok(system.session().get("/realtime/status/")).json
     assert data["service_status"] == "running"
     assert "global_stats" in data and data["global_stats"] is None
@@ -99,7 +99,7 @@ def test_status_shows_staff_the_whole_system(system: System) -> None:
     def shown() -> bool:
         return bool(ok(system.session("admin").get("/realtime/status/")).json["global_stats"] == wanted)
 
-    wait_until(shown, 10, f"{wanted} in global_stats")
+    wait_until(shown, PATIENCE, f"{wanted} in global_stats")
     assert ok(system.session("admin").get("/realtime/status/")).json["user_stats"]["connection_count"] == 0
 
 
@@ -111,7 +111,7 @@ def test_metrics_are_prometheus_text_and_count(system: System) -> None:
     socket.subscribe("AAPL")
     socket.request("nope")
     wait_until(
-        lambda: system.metric("ws_subscriptions", kind="asset") >= 1, 10, "the subscription to be counted"
+        lambda: system.metric("ws_subscriptions", kind="asset") >= 1, PATIENCE, "the subscription to be counted"
     )
     answer = ok(system.nobody().get("/metrics"))
     assert answer.headers["content-type"].startswith("text/plain")
@@ -224,7 +224,7 @@ def test_force_price_update_is_handed_to_the_feed_and_its_result_can_be_read(sys
     job = ok(answer, 202).json
     assert_shape(job, {"job": str, "status_url": str})
     path = re.sub(r"^https?://[^/]+", "", job["status_url"])
-    wait_until(lambda: ok(session.get(path)).json["status"] == "done", 10, "the job to be done")
+    wait_until(lambda: ok(session.get(path)).json["status"] == "done", PATIENCE, "the job to be done")
     result = ok(session.get(path)).json
     assert sorted(result["updated"]) == ["AAPL", "GOOGL", "MSFT"] and result["failed"] == {}
     assert system.session("olga").get(path).status == 404

@@ -53,9 +53,9 @@ def watch(system: System, portfolio_id: int, options: str = "") -> tuple[Socket,
     return socket, first
 
 
-def next_value(socket: Socket, total: str, within: float = 3) -> Frame:
+def next_value(socket: Socket, total: str) -> Frame:
     wanted = Decimal(total)
-    found = socket.expect("portfolio_update", lambda frame: frame["data"]["total_value"] == wanted, within)
+    found = socket.expect("portfolio_update", lambda frame: frame["data"]["total_value"] == wanted)
     data: Frame = found["data"]
     return data
 
@@ -110,13 +110,14 @@ def test_a_transaction_over_rest_reaches_its_viewers(system: System, folio: Foli
     data = next_value(socket, "1252")
     assert data["positions"][0]["quantity"] == Decimal("12.5")
     sold = folio.add("sell", symbol="HELD", quantity="12.5", price="5")
-    held = socket.expect("portfolio_update")["data"]["positions"]
-    assert [position["quantity"] for position in held] in (
-        [],
-        [0],
-    )  # what was sold today explains today's change
+    # What was sold today explains today's change.
+    socket.expect("portfolio_update", lambda frame: quantities(frame) in ([], [0]))
     ok(folio.session.delete(f"{folio.path}transactions/{sold['id']}/"), 204)
-    assert socket.expect("portfolio_update")["data"]["positions"][0]["quantity"] == Decimal("12.5")
+    socket.expect("portfolio_update", lambda frame: quantities(frame) == [Decimal("12.5")])
+
+
+def quantities(frame: Frame) -> list[Decimal]:
+    return [position["quantity"] for position in frame["data"]["positions"]]
 
 
 def test_a_sale_of_more_than_is_held_is_refused_and_moves_nothing(system: System, folio: Folio) -> None:
@@ -129,7 +130,7 @@ def test_a_sale_of_more_than_is_held_is_refused_and_moves_nothing(system: System
 def test_a_deleted_portfolio_is_told_to_its_viewers_who_stay_connected(system: System, folio: Folio) -> None:
     socket, _ = watch(system, folio.id)
     ok(folio.session.delete(folio.path), 204)
-    data = socket.expect("portfolio_removed", within=2)["data"]
+    data = socket.expect("portfolio_removed")["data"]
     assert data["portfolio_id"] == folio.id and data["reason"]
     error = socket.request("subscribe_portfolio", {"portfolio_id": folio.id})
     assert error["data"]["code"] == "portfolio_not_found"

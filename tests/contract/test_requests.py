@@ -7,7 +7,7 @@ import pytest
 from tests.contract.client import Frame, Socket
 from tests.contract.conftest import System
 from tests.contract.test_frames import TIME, growth
-from tests.live import wait_until
+from tests.live import PATIENCE, wait_until
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "ping": {},
@@ -117,7 +117,7 @@ def test_subscribing_again_changes_nothing_but_brings_a_snapshot(system: System)
     def followed() -> object:
         return system.session().get("/realtime/status/").json["user_stats"]["subscriptions"]["assets"]
 
-    wait_until(lambda: followed() == ["AAPL"], 5, "one subscription in the status")
+    wait_until(lambda: followed() == ["AAPL"], PATIENCE, "one subscription in the status")
     assert socket.results("clear_subscriptions", {}) == [{"symbol": "AAPL", "status": "ok"}]
 
 
