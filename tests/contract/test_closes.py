@@ -2,17 +2,19 @@
 
 import json
 import socket as sockets
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.contract.client import Closed, Http, Refused, Socket, raw_handshake
+from tests.contract.client import Closed, Http, Refused, ServerClosed, Socket, raw_handshake
 from tests.contract.conftest import PASSWORD, System, ok
-from tests.live import wait_until
+from tests.contract.test_delivery import assert_shows_the_newest
+from tests.live import PATIENCE, wait_until
 
-# After the end of a session, its sockets may live this long.
-PROMISED = 5.0
+# After the end of a session its sockets may live for five seconds; on a busy machine nobody can measure that.
+PROMISED = PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +39,19 @@ def test_a_message_of_exactly_the_limit_is_read(system: System, bystander: Socke
 def test_a_message_over_the_limit_is_closed_with_1009(system: System, bystander: Socket, size: int) -> None:
     socket = system.connect()
     socket.send_text("x" * size)
-    assert socket.closed(within=5).code == 1009
+    assert socket.closed().code == 1009
 
 
 def test_a_flood_is_closed_with_4003(system: System, bystander: Socket) -> None:
     socket = system.connect()
-    for _ in range(140):
-        socket.send("ping")
-    assert socket.closed(within=5) == Closed(4003, "rate_limited")
+    with pytest.raises(ServerClosed) as closed:
+        # A hundred at once, then twenty a second: where sending them took long, the next ones are too many.
+        for _ in range(20):
+            for number in range(140):
+                socket.send("ping", id=str(number))
+            for _ in range(140):
+                socket.expect(where=lambda frame: "id" in frame)
+    assert (closed.value.code, closed.value.reason) == (4003, "rate_limited")
     codes = [frame["data"]["code"] for frame in socket.seen if frame["type"] == "error"]
     assert codes == ["rate_limited"] * 20
 
@@ -53,7 +60,7 @@ def test_too_many_errors_are_closed_with_4502(system: System, bystander: Socket)
     socket = system.connect()
     for _ in range(25):
         socket.send("nope")
-    assert socket.closed(within=5) == Closed(4502, "too_many_errors")
+    assert socket.closed() == Closed(4502, "too_many_errors")
     assert len([frame for frame in socket.seen if frame["type"] == "error"]) == 20
 
 
@@ -61,7 +68,7 @@ def test_guessing_portfolios_is_closed_with_4502(system: System, bystander: Sock
     socket = system.connect()
     for number in range(25):
         socket.send("subscribe_portfolio", {"portfolio_id": 10_000 + number})
-    assert socket.closed(within=5).code == 4502
+    assert socket.closed().code == 4502
 
 
 # --- the end of a session --------------------------------------------------------------------------------------------
@@ -154,12 +161,55 @@ def test_a_disabled_account_is_closed_with_4504_and_then_answered_401(
 # --- a system with little patience -----------------------------------------------------------------------------------
 
 
+IDLE_SECONDS = 3.0
+
+
+@pytest.fixture(scope="module")
+def impatient(start_system: Callable[..., System]) -> Iterator[System]:
+    """A connection that has no subscription and says nothing is closed soon."""
+    system = start_system(WEBSOCKET_TIMEOUT=str(IDLE_SECONDS))
+    yield system
+    system.close_sockets()
+
+
+def test_a_silent_connection_without_subscription_is_closed_with_4002(impatient: System) -> None:
+    busy = impatient.connect()
+    busy.subscribe("AAPL")
+    idle = impatient.connect()
+    assert idle.closed() == Closed(4002, "idle")
+    busy.skip()
+    busy.update("AAPL")
+
+
+def test_pings_keep_an_idle_connection_alive_and_unsubscribing_makes_it_idle_again(impatient: System) -> None:
+    def lives_on_pings() -> bool:
+        """Whether it does; False if this process stood still for so long that the close proves nothing."""
+        begun = spoke_at = time.monotonic()
+        socket = impatient.connect()
+        try:
+            while (now := time.monotonic()) - begun < 2 * IDLE_SECONDS:
+                socket.catch_up()
+                spoke_at = now
+                time.sleep(0.1)
+            socket.subscribe("MSFT")
+        except ServerClosed:
+            assert time.monotonic() - spoke_at >= IDLE_SECONDS, "closed although it sent pings"
+            return False
+        socket.request("clear_subscriptions")
+        assert socket.closed().code == 4002
+        return True
+
+    assert any(lives_on_pings() for _ in range(5))
+
+
+# --- a system with other limits --------------------------------------------------------------------------------------
+
+
 @pytest.fixture(scope="module")
 def strict_system(start_system: Callable[..., System]) -> System:
-    """Anonymous clients, short patience, a small address limit, no limit for users, and a torrent of updates."""
+    """Anonymous clients, a small address limit, no limit for users, and a torrent of updates."""
     return start_system(
         WEBSOCKET_ALLOW_ANONYMOUS="true",
-        WEBSOCKET_TIMEOUT="1.5",
         MAX_CONNECTIONS_PER_ADDRESS="3",
         MAX_CONNECTIONS_PER_USER="0",
         MAX_SUBSCRIPTIONS_PER_CONNECTION="0",
@@ -174,26 +224,6 @@ def strict_system(start_system: Callable[..., System]) -> System:
 def strict(strict_system: System) -> Iterator[System]:
     yield strict_system
     strict_system.close_sockets()
-
-
-def test_a_silent_connection_without_subscription_is_closed_with_4002(strict: System) -> None:
-    idle, busy = strict.connect(), strict.connect()
-    busy.subscribe("AAPL")
-    assert idle.closed(within=4) == Closed(4002, "idle")
-    busy.skip()
-    busy.update("AAPL")
-
-
-def test_pings_keep_an_idle_connection_alive_and_unsubscribing_makes_it_idle_again(strict: System) -> None:
-    socket, clock = strict.connect(), strict.connect()
-    clock.subscribe("AAPL")
-    first = clock.update("AAPL")["seq"]
-    while clock.update("AAPL")["seq"] < first + 60 * 2:  # two seconds, by the market's clock
-        socket.catch_up()
-        clock.skip()
-    socket.subscribe("MSFT")
-    socket.request("clear_subscriptions")
-    assert socket.closed(within=4).code == 4002
 
 
 def test_anonymous_clients_see_prices_and_no_portfolios(strict: System) -> None:
@@ -220,7 +250,7 @@ def test_more_connections_than_an_address_may_have_are_answered_429(strict: Syst
     assert refused.value.status == 429 and int(refused.value.headers["retry-after"]) > 0
     strict.greeted(Socket.open(strict.ws, origin=strict.url))  # from elsewhere
     three[0].close()
-    wait_until(lambda: is_admitted(strict, here), 5, "the place to be free again")
+    wait_until(lambda: is_admitted(strict, here), PATIENCE, "the place to be free again")
 
 
 def is_admitted(system: System, headers: dict[str, str]) -> bool:
@@ -248,15 +278,18 @@ def test_a_reader_that_takes_nothing_is_closed_with_4000_and_costs_the_others_no
     other.subscribe("AAPL")
     before = strict.metric("ws_closed_total", code="4000")
 
+    seen: set[int] = set()
+
     def is_closed() -> bool:
         other.skip()
-        other.update("AAPL", within=2)
+        seen.add(other.update("AAPL")["seq"])
         return strict.metric("ws_closed_total", code="4000") > before
 
-    wait_until(is_closed, 40, "the server to give up on the slow reader")
-    assert slow.closed(within=10) == Closed(4000, "slow_consumer")
+    wait_until(is_closed, 60, "the server to give up on the slow reader")
+    assert len(seen) > 10, "the other had to wait as well"
+    assert slow.closed() == Closed(4000, "slow_consumer")
     other.skip()
-    other.update("AAPL", within=2)
+    other.update("AAPL")
 
 
 def slow_reader(system: System) -> Socket:
@@ -273,19 +306,17 @@ def test_a_reader_that_is_only_slow_gets_the_newest_values(strict: System) -> No
     slow, fast = strict.connect(options="max_rate=1"), strict.connect()
     slow.subscribe("AAPL")
     fast.subscribe("AAPL")
-    slow.update("AAPL")
-    seq = slow.update("AAPL", within=3)["seq"]
-    fast.catch_up()
-    assert max(data["seq"] for data in fast.updates("AAPL")) - seq <= 30
-    in_all = strict.metric("ws_conflated_total")
-    assert in_all > 0
+    for _ in range(3):
+        slow.update("AAPL")
+    assert_shows_the_newest(slow, fast, "AAPL")
+    assert strict.metric("ws_conflated_total") > 0
     ids = [frame["data"]["connection_id"] for socket in (slow, fast) for frame in socket.seen[:1]]
 
     def shown() -> dict[str, int]:
         found: dict[str, int] = ok(strict.session().get("/realtime/status/")).json["user_stats"]["conflated"]
         return found
 
-    wait_until(lambda: shown().get(ids[0], 0) > 0, 15, "the slow connection's conflated updates to be shown")
+    wait_until(lambda: shown().get(ids[0], 0) > 0, 30, "the slow connection's conflated updates to be shown")
     assert shown()[ids[0]] > shown()[ids[1]], "the reader that keeps up is told apart"
 
 
@@ -297,9 +328,9 @@ def test_a_client_that_vanishes_leaves_nothing_behind(strict: System) -> None:
     def count() -> int:
         return int(ok(watcher.get("/realtime/status/")).json["user_stats"]["connection_count"])
 
-    wait_until(lambda: count() == 1, 10, "the connection to be counted")
+    wait_until(lambda: count() == 1, PATIENCE, "the connection to be counted")
     gone.abort()
-    wait_until(lambda: count() == 0, 10, "the connection to be forgotten")
+    wait_until(lambda: count() == 0, PATIENCE, "the connection to be forgotten")
 
 
 def test_clients_that_vanish_while_they_subscribe_leave_no_subscription(strict: System) -> None:
@@ -312,7 +343,7 @@ def test_clients_that_vanish_while_they_subscribe_leave_no_subscription(strict: 
                 socket.send("unsubscribe_asset", {"symbol": symbol})
         socket.send("subscribe_portfolio", {"portfolio_id": 1 + number % 3})
         socket.abort()
-    wait_until(lambda: strict.metric("ws_connections") == 0, 10, "all connections to be forgotten")
+    wait_until(lambda: strict.metric("ws_connections") == 0, PATIENCE, "all connections to be forgotten")
     assert strict.metric("ws_subscriptions") == 0
     socket = strict.connect()
     socket.subscribe(*symbols)
