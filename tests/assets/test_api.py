@@ -9,6 +9,7 @@ from django.test import override_settings
 from rest_framework.test import APIClient
 
 from assets import snapshots
+from assets.market import session_start
 from assets.models import Asset, FeedSymbol, PriceBar
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +30,9 @@ def make_bar(asset: Asset, start: datetime, close: str, interval: str = "1d") ->
     )
 
 
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def session_began() -> datetime:
+    """Midnight; asked for in each test, for a run of all of them may well see two."""
+    return session_start(datetime.now(UTC))
 
 
 def test_an_asset_is_added_once(client: APIClient) -> None:
@@ -75,7 +78,7 @@ def test_a_wrong_asset_says_which_field_is_wrong(
 @pytest.mark.parametrize("symbol", ["BRK/B", "X:BTC-USD", "NSE_EQ|INE002A01018", "^GSPC", "EURUSD=X", "A.B"])
 def test_a_symbol_of_any_shape_has_an_address(client: APIClient, symbol: str) -> None:
     asset = Asset.objects.create(symbol=symbol)
-    make_bar(asset, TODAY, "1")
+    make_bar(asset, session_began(), "1")
     for address in (
         symbol,
         symbol.lower(),
@@ -108,7 +111,7 @@ def test_search_finds_symbols_and_names_best_match_first(client: APIClient) -> N
 
 
 def test_the_last_price_is_that_of_redis(client: APIClient) -> None:
-    asset = Asset.objects.create(symbol="BTC-USD", current_price=D(1), price_as_of=TODAY)
+    asset = Asset.objects.create(symbol="BTC-USD", current_price=D(1), price_as_of=session_began())
     FeedSymbol.objects.create(asset=asset, source="coinbase", symbol="BTC-USD")
     record = (
         '{"symbol":"BTC-USD","price":43000.123456789012345678,'
@@ -125,10 +128,11 @@ def test_the_last_price_is_that_of_redis(client: APIClient) -> None:
 
 
 def test_the_stored_price_serves_while_redis_is_away(client: APIClient) -> None:
-    asset = Asset.objects.create(symbol="ACME", current_price=D("1.10"), price_as_of=TODAY)
-    make_bar(asset, TODAY - timedelta(days=3), "0.95")
-    make_bar(asset, TODAY - timedelta(days=4), "0.90")
-    make_bar(asset, TODAY, "1.10")
+    today = session_began()
+    asset = Asset.objects.create(symbol="ACME", current_price=D("1.10"), price_as_of=today)
+    make_bar(asset, today - timedelta(days=3), "0.95")
+    make_bar(asset, today - timedelta(days=4), "0.90")
+    make_bar(asset, today, "1.10")
     snapshots.connection.cache_clear()
     try:
         with override_settings(REDIS_URL="redis://127.0.0.1:1"):

@@ -25,7 +25,7 @@ async def messages_of(work: Callable[[], Any], count: int) -> Messages:
     await in_thread(work)
     found: Messages = []
     while len(found) < count:
-        message = await asyncio.wait_for(layer.receive(channel), 10)
+        message = await asyncio.wait_for(layer.receive(channel), 30)
         if message["type"].startswith("portfolio."):
             found.append(message)
     return found

@@ -222,7 +222,7 @@ async def test_a_price_by_hand_is_sent_to_every_web_process() -> None:
     channel = await layer.new_channel()
     await layer.group_add(GROUP, channel)
     await in_thread(lambda: client.post("/api/assets/FUND/prices/", {"price": "103.25"}))
-    message = await asyncio.wait_for(layer.receive(channel), 10)
+    message = await asyncio.wait_for(layer.receive(channel), 30)
     while message["type"] != "feed.batch":
-        message = await asyncio.wait_for(layer.receive(channel), 10)
+        message = await asyncio.wait_for(layer.receive(channel), 30)
     assert "103.25" in str(message)

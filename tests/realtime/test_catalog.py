@@ -25,7 +25,7 @@ class Database:
 
     def load(self, symbols: Iterable[str]) -> dict[str, KnownAsset]:
         self.asked.append(set(symbols))
-        assert self.may_answer.wait(10)
+        assert self.may_answer.wait(30)
         if self.is_away:
             raise DatabaseError("away")
         return {symbol: KnownAsset(symbol, "USD", (), None) for symbol in symbols if symbol != "GONE"}

@@ -24,7 +24,7 @@ from realtime.handshake import Identity, session_digest
 from realtime.hub import Hub
 from realtime.manual_price import publish_manual_price
 from realtime.protocol import Mode, encode_quote
-from tests.realtime.builders import Client, Clock, eventually, make_record
+from tests.realtime.builders import WITHIN, Client, Clock, eventually, make_record
 from tests.realtime.conftest import NewClient, NewHub, NewSource
 
 pytestmark = pytest.mark.asyncio
@@ -354,9 +354,9 @@ async def test_a_subscription_to_the_layer_that_redis_cut_is_made_good(
             await source.heartbeat()
             await asyncio.sleep(0.05)
 
-    await asyncio.wait_for(heard(), 10)
+    await asyncio.wait_for(heard(), WITHIN)
     await source.tick("AAPL")
-    await asyncio.wait_for(heard(), 10)
+    await asyncio.wait_for(heard(), WITHIN)
 
 
 async def test_a_new_leaders_epoch_replaces_the_old_one_and_former_leaders_are_not_heard(

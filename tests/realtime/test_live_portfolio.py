@@ -321,7 +321,7 @@ class Gate:
     def load(self, portfolio_id: int) -> Holdings:
         holdings = load_holdings(portfolio_id)
         self.loads += 1
-        assert self.is_open.wait(10)
+        assert self.is_open.wait(30)
         return holdings
 
 

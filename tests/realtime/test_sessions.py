@@ -20,7 +20,7 @@ from realtime.hub import Hub
 from realtime.models import AccessToken
 from realtime.tokens import new_token
 from tests.portfolio.builders import in_thread
-from tests.realtime.builders import Client, Clock, eventually
+from tests.realtime.builders import WITHIN, Client, Clock, eventually
 from tests.realtime.conftest import MakeWeb, NewClient, NewHub
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.django_db(transaction=True)]
@@ -153,7 +153,7 @@ async def heard(bus: WebBus, work: Callable[[], None]) -> list[dict[str, Any]]:
     await in_thread(work)
     await in_thread(lambda: announce({"type": "the.end"}))
     found: list[dict[str, Any]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WITHIN):
         while {"type": "the.end"} not in found:
             found.append(dict(await bus.receive()))
     return found[:-1]

@@ -36,7 +36,7 @@ async def ask(socket: ClientConnection, **request: Any) -> dict[str, Any]:
 
 
 async def answer(socket: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         message: dict[str, Any] = json.loads(await socket.recv())
     return message
 
@@ -150,7 +150,7 @@ async def test_a_market_that_loops_closes_its_connections_and_begins_again() -> 
                 await ask(socket, type="subscribe", product_ids=["ABC-USD"], channels=["level2_batch"])
                 assert await socket.recv() == next(f for _, f in made_up(count=20) if "snapshot" in f)
                 with pytest.raises(ConnectionClosed) as closed:
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(30):
                         while True:
                             await socket.recv()
             assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
@@ -173,7 +173,7 @@ def test_the_command_says_its_port_and_ends_cleanly(tmp_path: Path) -> None:
         line = process.stdout.readline()
         assert line.startswith("ready port=") and int(line.partition("=")[2]) > 0
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,6 @@ def test_the_command_says_its_port_and_ends_cleanly(tmp_path: Path) -> None:
 )
 def test_a_wrong_option_is_explained(arguments: list[str], words: str) -> None:
     with run(*arguments) as process:
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert words in errors

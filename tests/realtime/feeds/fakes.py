@@ -36,7 +36,7 @@ class JumpingClock:
         await asyncio.sleep(0)
 
     async def until_slept(self, times: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.sleeps) < times:
                 self._slept.clear()
                 await self._slept.wait()
@@ -70,7 +70,7 @@ class WaitingSink:
     def last_prices(self) -> dict[str, str]:
         return {quote.symbol: str(quote.price) for quote in self.quotes()}
 
-    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 self._changed.clear()

@@ -229,7 +229,7 @@ async def test_a_recorded_session_plays_back_to_the_same_prices(tmp_path: Path) 
                 await exchange.finished.wait()
                 await sink.until(lambda: sink.last_prices() == last_prices(session))
     again, replayed, _ = replay(path)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await again.run()
     assert replayed.last_prices() == last_prices(session)
     assert [q.price for q in replayed.quotes()] == [q.price for q in sink.quotes()]

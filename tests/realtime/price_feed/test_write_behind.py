@@ -168,7 +168,7 @@ class TestForReal:
         store.start()
         for price in range(1, 1000):
             store.put([make_row(asset, str(price), NOON + price * SECOND)])
-        assert store.close(10) == 0
+        assert store.close(30) == 0
         asset.refresh_from_db()
         assert (asset.current_price, store.written) == (Decimal(999), 1)
 
@@ -189,10 +189,10 @@ class TestForReal:
         store = WriteBehind(interval=0.01)
         store.start()
         store.put([make_row(asset, "1")], [make_bar(asset, fresh=True)])
-        assert failed.wait(10)
+        assert failed.wait(30)
         store.put([make_row(asset, "2", NOON + SECOND)], [make_bar(asset, close="6")])
         mended.set()
-        assert store.close(10) == 0
+        assert store.close(30) == 0
         asset.refresh_from_db()
         assert asset.current_price == 2
         assert PriceBar.objects.get().close == 6
