@@ -11,7 +11,7 @@ import redis
 
 from config import embedded_redis
 from config.embedded_redis import EmbeddedRedisError
-from tests.live import ROOT, is_alive, wait_until
+from tests.live import PATIENCE, ROOT, is_alive, wait_until
 
 
 def fake_server(folder: Path, name: str, version: str) -> Path:
@@ -116,4 +116,4 @@ def test_a_killed_parent_takes_its_server_along(tmp_path: Path) -> None:
     parent.stdin.close()
     parent.stdout.close()
 
-    wait_until(lambda: not is_alive(pid), 5, "the server to be gone")
+    wait_until(lambda: not is_alive(pid), PATIENCE, "the server to be gone")

@@ -41,7 +41,7 @@ class Checkout:
         self.log.write_text("")
         return subprocess.run(
             ["/bin/sh", "-euc", f". {ROOT}/deploy/venv.sh; make_venv requirements.txt"],
-            cwd=self.folder, capture_output=True, text=True, check=False, timeout=20,
+            cwd=self.folder, capture_output=True, text=True, check=False, timeout=60,
             env={"PATH": str(self.folder / "programs"), "LOG": str(self.log), **environment},
         )  # fmt: skip
 

@@ -256,7 +256,9 @@ def test_a_frozen_leader_loses_its_source_and_is_refused_when_it_wakes(
             assert watcher.update("AAPL")["epoch"] == second
     finally:
         standby.stop()
-    watcher.update("AAPL", where=lambda data: data["epoch"] > second and not data["stale"], within=WELL_WITHIN)
+    watcher.update(
+        "AAPL", where=lambda data: data["epoch"] > second and not data["stale"], within=WELL_WITHIN
+    )
     assert_shows_the_truth(system, watcher)
 
 

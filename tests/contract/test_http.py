@@ -111,7 +111,9 @@ def test_metrics_are_prometheus_text_and_count(system: System) -> None:
     socket.subscribe("AAPL")
     socket.request("nope")
     wait_until(
-        lambda: system.metric("ws_subscriptions", kind="asset") >= 1, PATIENCE, "the subscription to be counted"
+        lambda: system.metric("ws_subscriptions", kind="asset") >= 1,
+        PATIENCE,
+        "the subscription to be counted",
     )
     answer = ok(system.nobody().get("/metrics"))
     assert answer.headers["content-type"].startswith("text/plain")

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
-from config.listening import listen
 from config.process import die_with_parent
 from tests.contract.client import ServerClosed, Socket
-from tests.live import OURS, ROOT, LiveSystem, wait_until
+from tests.live import OURS, PATIENCE, ROOT, LiveSystem, wait_until
+from tests.vendors.process import reserved_port
 
 CONF = (ROOT / "nginx.conf").read_text()
 needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
@@ -74,8 +74,11 @@ def test_a_client_cannot_make_up_where_it_comes_from() -> None:
 @contextmanager
 def nginx(folder: Path, *servers: str) -> Iterator[str]:
     """Runs nginx with our configuration in front of these servers, and yields its address."""
-    with listen("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
+    with reserved_port() as port:
+        yield from _nginx(folder, port, *servers)
+
+
+def _nginx(folder: Path, port: int, *servers: str) -> Iterator[str]:
     conf = CONF.replace("server web:8000;", "".join(f"server {server}; " for server in servers))
     conf = conf.replace("/run/nginx.pid", f"{folder}/pid").replace("/etc/nginx/tls/", f"{folder}/tls/")
     conf = conf.replace("/dev/stdout", f"{folder}/access.log").replace("/dev/stderr", f"{folder}/error.log")
@@ -83,11 +86,11 @@ def nginx(folder: Path, *servers: str) -> Iterator[str]:
     words = ["nginx", "-c", f"{folder}/nginx.conf", "-e", f"{folder}/error.log", "-g", "daemon off;"]
     process = subprocess.Popen(words, preexec_fn=die_with_parent())
     try:
-        wait_until(lambda: status(f"http://127.0.0.1:{port}/nginx-health") == 204, 10, "nginx to serve")
+        wait_until(lambda: status(f"http://127.0.0.1:{port}/nginx-health") == 204, PATIENCE, "nginx to serve")
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,7 @@ def another_host(system: LiveSystem) -> Iterator[tuple[str, "subprocess.Popen[by
             cwd=ROOT, env={**environment, **system.env}, pass_fds=(fd,), preexec_fn=die_with_parent(),
         )  # fmt: skip
     try:
-        wait_until(lambda: status(f"http://{address}/readyz") == 200, 30, "the second web host")
+        wait_until(lambda: status(f"http://{address}/readyz") == 200, PATIENCE, "the second web host")
         yield address, process
     finally:
         process.kill()
@@ -120,7 +123,7 @@ def another_host(system: LiveSystem) -> Iterator[tuple[str, "subprocess.Popen[by
 
 def status(url: str) -> int | None:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -141,12 +144,12 @@ async def test_a_websocket_comes_through_and_is_called_by_the_address_outside(
 ) -> None:
     cookie = await asyncio.to_thread(live_system().cookie_header)
     request = urllib.request.Request(f"http://{proxied}/realtime/websocket-info/", headers={"Cookie": cookie})
-    info = json.loads(await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=10).read()))
+    info = json.loads(await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=30).read()))
 
     assert info["websocket_url"] == f"ws://{proxied}/ws/realtime/"
     headers = {"Cookie": cookie, "Origin": f"http://{proxied}"}
     async with connect(info["websocket_url"], additional_headers=headers) as connection:
-        message = json.loads(await asyncio.wait_for(connection.recv(), 10))
+        message = json.loads(await asyncio.wait_for(connection.recv(), 30))
     assert message["type"] == "connection" and message["data"]["authenticated"]
 
 
@@ -173,7 +176,7 @@ def test_two_web_hosts_share_the_sockets_and_one_that_drains_sends_its_own_to_th
 
         sockets = [opened() for _ in range(8)]
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         moved = [socket for socket in sockets if is_drained(socket)]
         assert 2 <= len(moved) <= 6, "each takes the half, give or take who was first"
         for _ in moved:

@@ -25,7 +25,7 @@ def declared() -> set[str]:
         )
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=ROOT, env={**os.environ, **required},
-            capture_output=True, text=True, check=True, timeout=30,
+            capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
         names |= set(json.loads(done.stdout))
     return names
@@ -42,7 +42,7 @@ def test_production_lists_everything_that_is_missing() -> None:
     environment = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME")}
     done = subprocess.run(
         [sys.executable, "-c", "import config.settings.production"], cwd=ROOT, env=environment,
-        capture_output=True, text=True, check=False, timeout=30,
+        capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 
     assert done.returncode != 0

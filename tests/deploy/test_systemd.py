@@ -24,7 +24,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
 
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *sorted(str(path) for path in tmp_path.iterdir())],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -35,7 +35,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
 def test_a_service_is_exposed_little(unit: Path) -> None:
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stdout[-200:]

@@ -7,7 +7,7 @@ where the setting COINBASE_RECORDING names it; a made-up one of the same shapes 
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +18,15 @@ import pytest
 from tests.contract.client import Http, Socket
 from tests.live import LiveSystem
 from tests.vendors.frames import Frames, last_prices, made_up, read_frames, rebuilt_books, write_frames
-from tests.vendors.process import exchange, free_port
+from tests.vendors.process import exchange, reserved_port
 
 RECORDING = os.environ.get("COINBASE_RECORDING", "")
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with reserved_port() as port:
+        yield port
 
 
 @pytest.fixture(params=["made up", "recorded"])
@@ -39,9 +45,8 @@ def is_in_order(seen: list[Any], whole: list[Any]) -> bool:
 
 
 def test_a_client_sees_the_prices_of_a_session_in_order_to_the_last(
-    live_system: Callable[..., LiveSystem], session: Frames, tmp_path: Path
+    live_system: Callable[..., LiveSystem], session: Frames, port: int, tmp_path: Path
 ) -> None:
-    port = free_port()
     expected = {product: Decimal(price) for product, price in last_prices(session).items()}
     # The same price may have been there before: the last one is the one of the last ticker's time.
     tickers = [message for _, frame in session if (message := json.loads(frame))["type"] == "ticker"]
@@ -63,8 +68,8 @@ def test_a_client_sees_the_prices_of_a_session_in_order_to_the_last(
                 return seen == ends
 
             with exchange(port, write_frames(tmp_path / "session.tsv", session)):
-                # Its length, and as much again for the back-off of a vendor that was not there.
-                read_until(client, has_all, 60, f"the last prices {ends}")
+                # Its length, the back-off of a vendor that was not there, and as much again for a busy machine.
+                read_until(client, has_all, 100, f"the last prices {ends}")
                 check_order(client, session)
                 check_depth(client, session)
                 check_quotes(http, expected)
@@ -107,7 +112,7 @@ def check_depth(client: Socket, session: Frames) -> None:
             data = client.updates(product)[-1]
             return bool(data["bids"] == bids and data["asks"] == asks)
 
-        read_until(client, is_there, 20, f"the last book of {product}")
+        read_until(client, is_there, 60, f"the last book of {product}")
 
 
 def check_quotes(http: Http, expected: dict[str, Decimal]) -> None:

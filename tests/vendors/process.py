@@ -12,11 +12,16 @@ ROOT = Path(__file__).resolve().parents[2]
 SPEED = 3
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Keeps a free port for whoever is going to listen on it, within the block and with SO_REUSEADDR.
+
+    A port that is only known to be free may be anybody's by then, and be it as one end of a connection.
+    """
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
 
 
 @contextmanager

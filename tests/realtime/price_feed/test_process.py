@@ -255,7 +255,9 @@ def test_a_restart_of_redis_is_survived_and_shown(tmp_path: Path) -> None:
             feed.wait_for("Redis does not answer")
             process = start()
             wait_until(lambda: len(records(client)) == 12, PATIENCE, "all values again")
-            wait_until(lambda: status(client).get("epoch", 0) > epoch, PATIENCE, "the heartbeat that tells it")
+            wait_until(
+                lambda: status(client).get("epoch", 0) > epoch, PATIENCE, "the heartbeat that tells it"
+            )
             wait_until(moves(client), PATIENCE, "ticks")
             process.send_signal(signal.SIGSTOP)
             time.sleep(3)  # longer than a command may take
