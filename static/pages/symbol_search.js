@@ -52,12 +52,13 @@ export class SymbolSearch {
   async #ask() {
     const text = this.input.value.trim();
     this.#request?.abort();
-    this.#request = new AbortController();
+    const request = (this.#request = new AbortController());
     try {
-      const answer = await api(`/api/assets/?page_size=8&search=${encodeURIComponent(text)}`, { signal: this.#request.signal });
+      const answer = await api(`/api/assets/?page_size=8&search=${encodeURIComponent(text)}`, { signal: request.signal });
       if (document.activeElement === this.input) this.#show(answer.results);
     } catch {
-      this.#close(); // an answer that never came shows no list; Enter still works
+      // An answer that never came shows no list; Enter still works. A later question is none of this one's business.
+      if (request === this.#request) this.#close();
     }
   }
 
