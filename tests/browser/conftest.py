@@ -18,9 +18,9 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.live import LiveSystem
+from tests.live import PATIENCE, LiveSystem
 
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=1000 * PATIENCE)
 
 # Only this machine's processes are spoken to: no update checks, no component downloads.
 QUIET = ("--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync")
@@ -127,10 +127,46 @@ def api(page: Page, method: str, path: str, body: Any = None) -> Any:
     return None if response.status == 204 else response.json()
 
 
-def wait_for(page: Page, condition: str, within_ms: int = 10_000) -> None:
+def wait_for(page: Page, condition: str, within: float = PATIENCE) -> None:
     """Waits for an expression of the page; `wait_for_function` would need the eval that the policy forbids."""
-    deadline = time.monotonic() + within_ms / 1000
-    while not page.evaluate(condition):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"expected {condition.strip()} within {within_ms} ms")
+    deadline = time.monotonic() + within
+    while True:
+        is_over = time.monotonic() > deadline
+        if page.evaluate(condition):
+            return
+        if is_over:
+            raise AssertionError(f"expected {condition.strip()} within {within:g} s")
         page.wait_for_timeout(50)
+
+
+class Told:
+    """All that an element says from now on, however short; looking at it now and then would miss some."""
+
+    def __init__(self, page: Page, selector: str, attribute: str = "") -> None:
+        self._page = page
+        self._said = page.evaluate_handle(
+            """([selector, attribute]) => {
+                const element = document.querySelector(selector);
+                const said = [];
+                const hear = () => said.push(attribute ? element.getAttribute(attribute) : element.textContent);
+                const what = attribute ? { attributeFilter: [attribute] } : { childList: true, subtree: true };
+                new MutationObserver(hear).observe(element, what);
+                return said;
+            }""",
+            [selector, attribute],
+        )
+
+    def expect(self, *words: str) -> None:
+        """Waits until these have been said, one after the other."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            is_over = time.monotonic() > deadline
+            said = iter(self.all())
+            if all(word in said for word in words):
+                return
+            assert not is_over, f"expected {words}, was {self.all()}"
+            self._page.wait_for_timeout(50)
+
+    def all(self) -> list[str]:
+        said: list[str] = self._said.json_value()
+        return said
