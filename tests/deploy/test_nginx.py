@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
+from config.listening import listen
 from config.process import die_with_parent
 from tests.contract.client import ServerClosed, Socket
 from tests.live import OURS, PATIENCE, ROOT, LiveSystem, wait_until

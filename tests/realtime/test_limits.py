@@ -201,7 +201,7 @@ async def test_a_refused_handshake_takes_no_place_and_the_rate_recovers(client: 
 
 @pytest.mark.asyncio
 async def test_nothing_is_left_in_redis_for_ever(client: "redis.Redis") -> None:
-    limits = make_limits(client, handshake_rate=5)
+    limits = make_limits(client, handshake_rate=0.05)
     await limits.admit("a", "10.0.0.1", None)
     await limits.admit("a", None, 7)
 
