@@ -283,7 +283,7 @@ async def test_a_product_added_later_comes_with_its_book() -> None:
 async def test_a_mute_exchange_is_left_and_tried_again() -> None:
     async with CoinbaseExchange(made_up(), speed=FAST, fault="mute:1") as exchange:
         runner, sink = follow(exchange)
-        runner.feed.silence_after = 0.2  # type: ignore[union-attr]
+        runner.feed.silence_after = 1.0  # type: ignore[union-attr]
         async with running(runner):
             await sink.until(sink.quotes)
     assert sink.state_names == ["connecting", "silent", "recovering", "live"]

@@ -94,14 +94,14 @@ async def test_a_vendor_that_names_a_waiting_time_is_obeyed() -> None:
 
 
 async def test_a_silent_connection_is_left_even_if_its_first_message_never_comes() -> None:
-    runner, sink, _, _ = make_runner([[], [b"A 1"]], silence_after=0.05)
+    runner, sink, _, _ = make_runner([[], [b"A 1"]], silence_after=0.5)
     async with running(runner):
         await sink.until(sink.quotes)
     assert sink.state_names == ["connecting", "silent", "recovering", "live"]
 
 
 async def test_a_connection_that_falls_silent_later_is_left_too() -> None:
-    runner, sink, _, _ = make_runner([[b"A 1"], [b"A 2"]], silence_after=0.05)
+    runner, sink, _, _ = make_runner([[b"A 1"], [b"A 2"]], silence_after=0.5)
     async with running(runner):
         await sink.until(lambda: len(sink.quotes()) == 2)
     assert sink.state_names[:5] == ["connecting", "live", "silent", "recovering", "live"]
@@ -120,7 +120,7 @@ async def test_garbage_alone_counts_as_silence() -> None:
         async def send(self, frame: str) -> None: ...
 
     sink = WaitingSink()
-    runner = FeedRunner(PlainFeed(Babbling([]), silence_after=0.05), sink, clock=JumpingClock())
+    runner = FeedRunner(PlainFeed(Babbling([]), silence_after=0.5), sink, clock=JumpingClock())
     async with running(runner):
         await sink.until(lambda: "silent" in sink.state_names)
 
