@@ -19,8 +19,14 @@ from hypothesis import settings as hypothesis_settings
 from config import embedded_redis
 from tests.live import ROOT, LiveSystem
 
-# A busy machine is no reason to fail: how long an example takes is nobody's promise.
-hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is no reason to fail: how long an example takes is nobody's promise. New examples are looked for at
+# home; a build is to say the same of the same commit each time.
+hypothesis_settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 hypothesis_settings.load_profile("suite")
 
 
