@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Person, api, wait_for
-from tests.live import LiveSystem
+from tests.live import PATIENCE, LiveSystem, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -115,12 +115,16 @@ def test_the_guide_s_paths_answer_in_its_shapes(person: Person, system: LiveSyst
     assert info["connection_info"]["path"] == "/ws/realtime/"
     assert info["connection_info"]["authentication"] == "session-based"
     assert {"ping", "subscribe_asset"} <= info["message_types"].keys()
+    wait_until(
+        lambda: api(page, "GET", "/realtime/status/")["service_status"] == "running", PATIENCE, "a feed"
+    )
     status = api(page, "GET", "/realtime/status/")
-    assert status["service_status"] == "running"
     assert status["user_stats"].keys() >= {"connection_count", "subscriptions"}
     assert status["user_stats"]["subscriptions"].keys() == {"portfolios", "assets"}
+    wait_until(
+        lambda: api(page, "GET", "/realtime/health/")["price_feed_running"] is True, PATIENCE, "a feed"
+    )
     health = api(page, "GET", "/realtime/health/")
-    assert health["price_feed_running"] is True
     assert health.keys() >= {"active_connections", "timestamp"}
     job = api(page, "POST", "/api/realtime/force_price_update/", {"symbols": ["AAPL", "GOOGL", "MSFT"]})
     assert job["status_url"]

@@ -147,7 +147,8 @@ def test_wrong_command_lines_say_what_is_wrong_and_change_nothing(system: System
         assert result.returncode != 0, line
         assert WRONG[line] in result.stderr, (line, result.stderr)
         assert "Traceback" not in result.stderr, (line, result.stderr)
-    assert system.live.is_running and system.metric("feed_live") > 0
+    assert system.live.is_running
+    wait_until(lambda: system.metric("feed_live") > 0, PATIENCE, "a feed that is live")
 
 
 WRONG_SETTINGS = {

@@ -61,9 +61,14 @@ def test_first_frame_is_the_connection_with_who_and_which_limits(system: System)
 
 
 def test_the_state_of_each_source_follows_the_connection(system: System) -> None:
-    frame = system.connect().expect("feed_status")
+    socket = system.connect()
+    frame = socket.expect("feed_status")
     assert_shape(frame["data"], FEED_STATUS)
-    assert frame["data"]["source"] == "simulator" and frame["data"]["state"] == "live"
+    assert frame["data"]["source"] == "simulator"
+    # A loaded feed may well have missed three heartbeats just now.
+    assert frame["data"]["state"] == "live" or socket.expect(
+        "feed_status", lambda frame: frame["data"]["state"] == "live"
+    )
 
 
 def test_connections_have_names_of_their_own(system: System) -> None:

@@ -43,7 +43,12 @@ def test_healthz_answers_anybody(system: System) -> None:
 def test_readyz_tells_database_redis_and_hub_and_the_feeds_beside(system: System) -> None:
     data = ok(system.nobody().get("/readyz")).json
     assert (data["ready"], data["database"], data["redis"], data["hub"]) == (True, True, True, True)
-    assert data["feeds"]["simulator"]["state"] == "live"
+    wait_until(lambda: feed_state(system) == "live", PATIENCE, "a feed that is live")
+
+
+def feed_state(system: System) -> object:
+    """A loaded feed may well miss three heartbeats, and is then shown as down until the next."""
+    return ok(system.nobody().get("/readyz")).json["feeds"]["simulator"]["state"]
 
 
 def test_health_has_the_fields_of_the_specification(system: System) -> None:
@@ -52,7 +57,12 @@ def test_health_has_the_fields_of_the_specification(system: System) -> None:
     wait_until(lambda: system.metric("ws_connections") >= 1, PATIENCE, "the connection to be counted")
     data = ok(system.session().get("/realtime/health/")).json
     assert_shape(data, {"price_feed_running": bool, "active_connections": int, "timestamp": TIME})
-    assert data["price_feed_running"] is True and data["active_connections"] >= 1
+    assert data["active_connections"] >= 1
+    wait_until(
+        lambda: ok(system.session().get("/realtime/health/")).json["price_feed_running"] is True,
+        PATIENCE,
+        "a price feed that runs",
+    )
 
 
 @pytest.mark.parametrize("path", ["/realtime/status/", "/realtime/health/", "/api/assets/", "/api/nope/"])
@@ -74,12 +84,12 @@ def test_status_shows_a_user_its_own_connections_and_nothing_of_others(system: S
     wanted = {"portfolios": [portfolio_id], "assets": ["AAPL", "MSFT"]}
 
     def shown() -> bool:
-        stats = ok(system.session().get("/realtime/status/")).json["user_stats"]
-        return bool(stats["connection_count"] == 1 and stats["subscriptions"] == wanted)
+        status = ok(system.session().get("/realtime/status/")).json
+        stats, is_running = status["user_stats"], status["service_status"] == "running"
+        return bool(is_running and stats["connection_count"] == 1 and stats["subscriptions"] == wanted)
 
     wait_until(shown, PATIENCE, f"{wanted} in user_stats")
     data = ok(system.session().get("/realtime/status/")).json
-    assert data["service_status"] == "running"
     assert "global_stats" in data and data["global_stats"] is None
     assert "NVDA" not in str(data)
 
