@@ -77,6 +77,5 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         if self.writable.is_set():
             super().handle_ping()
         else:
-            self._pong = b"".join(
-                self.conn.data_to_send()
-            )  # RFC 6455, section 5.5.3, allows to skip older ones
+            pongs = [*filter(None, self.conn.data_to_send())]  # of all pings that came together, each whole
+            self._pong = pongs[-1] if pongs else self._pong  # RFC 6455, section 5.5.3, allows to skip the others

@@ -5,7 +5,6 @@ channel of the layer for each socket. Nothing here keeps prices; the hub and the
 """
 
 import asyncio
-import contextlib
 import logging
 import uuid
 from collections import deque

@@ -123,9 +123,7 @@ async def test_what_the_kernel_does_not_take_makes_the_socket_unwritable_until_i
 
     written = fill(server)
 
-    assert server.transport.get_write_buffer_size() <= len(frame("x" * 10_000)), (
-        "one run at most waits with us"
-    )
+    assert not server.write(frame("more")), "it says so until it takes more"
     assert not writable.is_set()
     await read(peer, written)
     async with asyncio.timeout(30):
@@ -143,7 +141,6 @@ async def test_pings_of_a_client_that_reads_nothing_cost_one_pong(served: Served
     for number in range(1000):
         ping = Frame(Opcode.PING, b"%04d" % number).serialize(mask=True)
         await loop.sock_sendall(peer, ping)
-    # It reads on, so the pings have been read when its close frame is.
     async with asyncio.timeout(30):
         while server._pong[-4:] != b"0999":
             await asyncio.sleep(0.01)
