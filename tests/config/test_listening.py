@@ -5,7 +5,16 @@ import sys
 
 import pytest
 
-from config.listening import USER_TIMEOUT_MS, ListenError, adopt, base_url, is_loopback, listen
+from config.listening import (
+    TCP_NOTSENT_LOWAT,
+    UNSENT_BYTES,
+    USER_TIMEOUT_MS,
+    ListenError,
+    adopt,
+    base_url,
+    is_loopback,
+    listen,
+)
 
 
 def test_accepted_connections_inherit_what_frees_a_stalled_reader() -> None:
@@ -15,6 +24,7 @@ def test_accepted_connections_inherit_what_frees_a_stalled_reader() -> None:
             if sys.platform == "linux":
                 option = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
                 assert option == USER_TIMEOUT_MS
+                assert accepted.getsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT) == UNSENT_BYTES
             assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
