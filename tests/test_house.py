@@ -15,7 +15,9 @@ PURE = ["assets/market.py", "portfolio/ledger.py", "portfolio/valuation.py", "re
 # The runner and what feeds are made of; every other file there is a vendor's.
 NOT_VENDORS = {"__init__.py", "base.py", "runner.py"}
 # Inside realtime, each may import those after it; what is not named here is used by all of them.
-REALTIME = ("consumers", "live_portfolio", "hub", "topics", "connections", "outbox", "protocol")
+REALTIME = (
+    "consumers", "writer", "live_portfolio", "hub", "topics", "connections", "outbox", "frames", "protocol",
+)  # fmt: skip
 WEB_SIDE = {
     "hub",
     "consumers",
@@ -25,6 +27,7 @@ WEB_SIDE = {
     "outbox",
     "presence",
     "last_values",
+    "writer",
 }
 LONGEST_FILE = 500
 READERS = {"text", "words", "boolean", "integer", "number"}
