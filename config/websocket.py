@@ -48,7 +48,8 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
-            self.handshake_complete = True  # by a refusal; uvicorn would log it as an error of the application
+            # By a refusal, which uvicorn would log as an error of the application.
+            self.handshake_complete = True
         if message["type"] == "websocket.close" and self.close_timer is not None:
             self.close_timer.cancel()
             self.close_timer = self.loop.call_later(self.close_timeout, self._give_up)
@@ -79,5 +80,6 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         if self.writable.is_set():
             super().handle_ping()
         else:
-            pongs = [*filter(None, self.conn.data_to_send())]  # of all pings that came together, each whole
-            self._pong = pongs[-1] if pongs else self._pong  # RFC 6455, section 5.5.3, allows to skip the others
+            # Of all pings that came together, each whole; RFC 6455, section 5.5.3, allows to skip all but the last.
+            if pongs := [*filter(None, self.conn.data_to_send())]:
+                self._pong = pongs[-1]
