@@ -196,7 +196,12 @@ class Hub:
         if unknown:
             for symbol in unknown:
                 connection.asked_at.setdefault(symbol, self.clock())
-            self.spawn(self.last_values.fetch(connection, unknown))
+            self.spawn(self._fetch(connection, unknown))
+
+    async def _fetch(self, connection: Connection | None, symbols: set[str]) -> None:
+        """Reads last values when they are wanted already, for a tick between the two would reach nobody."""
+        await self.presence.write_wants()
+        await self.last_values.fetch(connection, symbols)
 
     def _is_current(self, topic: Topic) -> bool:
         """Whether updates of the topic's source reach this process, so that its memory is the last value."""
@@ -222,9 +227,10 @@ class Hub:
             topic = self.topics[symbol]
             if topic.quote() is None or not self._is_current(topic):
                 unknown.add(symbol)
-        self.spawn(self.presence.write_wants())
         if unknown:
-            await self.last_values.fetch(None, unknown)
+            await self._fetch(None, unknown)
+        else:
+            self.spawn(self.presence.write_wants())
 
     def unwatch(self, symbols: Iterable[str]) -> None:
         for symbol in symbols:

@@ -4,6 +4,7 @@ All of it is leased: a process that dies loses its connections, counts and wants
 uses up a user's places or keeps symbols wanted.
 """
 
+import asyncio
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ class Presence:
         self._shown_conflated: dict[int, int] = {}
         self._written_wants: set[str] = set()
         self._written_version = -1
-        self._is_writing_wants = False
+        self._writing_wants = asyncio.Lock()
 
     # --- users -------------------------------------------------------------------------------------------------------
 
@@ -158,21 +159,17 @@ class Presence:
 
     async def write_wants(self) -> None:
         """Brings the wants in Redis up to date; one writer at a time, so that two can't change places."""
-        if self._is_writing_wants:
-            return
-        self._is_writing_wants = True
-        try:
-            # By a number first: a crowd that subscribes to what is wanted anyway would compare large sets, each of it.
-            while (version := self._topics.wants_version) != self._written_version:
-                wants = self._topics.wants()
-                if wants != self._written_wants:
-                    await self._bus.want(wants - self._written_wants, self._written_wants - wants)
-                self._written_wants, self._written_version = wants, version
-        except (redis.exceptions.RedisError, *UNREACHABLE):
-            self._written_wants = set()  # the next renewal compares and writes them all
-            self._written_version = -1
-        finally:
-            self._is_writing_wants = False
+        async with self._writing_wants:
+            try:
+                # By a number first: a crowd that subscribes to what is wanted anyway would compare large sets, each of it.
+                while (version := self._topics.wants_version) != self._written_version:
+                    wants = self._topics.wants()
+                    if wants != self._written_wants:
+                        await self._bus.want(wants - self._written_wants, self._written_wants - wants)
+                    self._written_wants, self._written_version = wants, version
+            except (redis.exceptions.RedisError, *UNREACHABLE):
+                self._written_wants = set()  # the next renewal compares and writes them all
+                self._written_version = -1
 
 
 def leases_at(connection: Connection) -> list[Lease]:

@@ -176,6 +176,22 @@ async def test_a_subscription_begins_with_the_last_value_and_goes_on_from_there(
     assert first.seqs["AAPL"] == sorted(set(first.seqs["AAPL"]))
 
 
+async def test_a_tick_before_its_want_is_known_comes_with_the_snapshot(
+    new_hub: NewHub, new_source: NewSource, new_client: NewClient
+) -> None:
+    source = await new_source()
+    await source.tick("AAPL")
+    hub = await new_hub()
+    client = new_client(hub)
+
+    async with hub.presence._writing_wants:  # as while others' wants are written
+        hub.subscribe(client.connection, {"AAPL": "quote"})
+        await source.tick("AAPL")
+        assert "feed.batch" not in source.layer.sent
+
+    await eventually(lambda: client.has("AAPL", 2), "the tick that nobody was sent")
+
+
 async def test_a_snapshot_that_many_wait_for_comes_once_to_each(
     new_hub: NewHub, new_source: NewSource, new_client: NewClient
 ) -> None:
