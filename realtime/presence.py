@@ -161,7 +161,7 @@ class Presence:
         """Brings the wants in Redis up to date; one writer at a time, so that two can't change places."""
         async with self._writing_wants:
             try:
-                # By a number first: a crowd that subscribes to what is wanted anyway would compare large sets, each of it.
+                # By a number first: each of a crowd that wants what is wanted already would compare large sets.
                 while (version := self._topics.wants_version) != self._written_version:
                     wants = self._topics.wants()
                     if wants != self._written_wants:
