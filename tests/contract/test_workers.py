@@ -88,14 +88,17 @@ def test_status_is_the_same_from_both(system: System) -> None:
         stats = ok(system.session().get("/realtime/status/")).json["user_stats"]
         return bool(stats.items() >= wanted.items())
 
-    wait_until(shown, PATIENCE, "the whole of the user's statistics")
-    for _ in range(10):
-        assert shown()
+    def all_shown() -> bool:
         stats = ok(system.session("admin").get("/realtime/status/")).json["global_stats"]
-        assert stats == {
+        return bool(stats == {
             "total_connections": MOST, "authenticated_users": 1, "portfolio_subscriptions": 1,
             "asset_subscriptions": MOST,
-        }  # fmt: skip
+        })  # fmt: skip
+
+    wait_until(shown, PATIENCE, "the whole of the user's statistics")
+    wait_until(all_shown, PATIENCE, "the whole of everybody's, which each process writes once a second")
+    for _ in range(10):
+        assert shown() and all_shown()
         assert ok(system.session().get("/realtime/health/")).json["active_connections"] == MOST
 
 
