@@ -173,8 +173,9 @@ class Socket:
                 self.receive(deadline - time.monotonic())
             except TimeoutError:
                 last = [frame["type"] for frame in self.seen[-8:]]
+                errors = [frame["data"] for frame in self.seen if frame["type"] == "error"]
                 raise AssertionError(
-                    f"expected {type or 'a frame'} within {within:g} s, last were {last}"
+                    f"expected {type or 'a frame'} within {within:g} s, last were {last}, errors {errors}"
                 ) from None
 
     def update(
