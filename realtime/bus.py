@@ -251,9 +251,10 @@ class FeedBus:
         Raises:
             Fenced, StateLost, redis.RedisError
         """
+        texts = {symbol: encode_quote(record, Mode.FULL) for symbol, record in changed.items()}
         arguments: list[str | int] = [self.epoch]
-        for symbol, record in changed.items():
-            arguments += (symbol, encode_quote(record, Mode.FULL))
+        for item in texts.items():
+            arguments += item
         answer = await self._scripts["write"](
             keys=[*self._keys[1:], LAST_KEY, WANTED_VERSION_KEY], args=arguments
         )
