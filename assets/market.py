@@ -6,9 +6,11 @@ vendor. A value's `symbol` is the SOURCE's own name for the instrument; the pric
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from itertools import islice
+from operator import gt
 from typing import Literal
 
 import msgspec
@@ -18,6 +20,11 @@ Level = tuple[Decimal, Decimal]
 
 # Beyond this a price is a broken frame, and its plain notation could be a megabyte long.
 MAX_EXPONENT = 30
+LEAST, BEYOND = Decimal(10) ** -MAX_EXPONENT, Decimal(10) ** (MAX_EXPONENT + 1)
+# Of one book and kind: a megabyte or two, many times what changes again and again.
+TEXTS_KEPT = 16_384
+# Nine of ten changes of a recorded session were within so many levels of the best.
+NEAR = 16
 HUNDREDTH = Decimal("0.01")
 
 
@@ -31,6 +38,9 @@ def parse_decimal(text: str) -> Decimal:
         value = Decimal(text)
     except (InvalidOperation, TypeError) as error:
         raise ValueError(f"expected a decimal, was {str(text)[:40]!r}") from error
+    # As many characters without an exponent can't go beyond it; taking a Decimal apart costs as much as making it.
+    if len(text) <= MAX_EXPONENT and "e" not in text and "E" not in text and value.is_finite():
+        return value
     return bounded(value)
 
 
@@ -122,45 +132,177 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     as_of: datetime | None = None
 
 
-class Book:
-    """A whole order book, kept from a snapshot and absolute changes.
+class _Quantities(dict[str, Decimal]):
+    """Texts of quantities and their values: sizes repeat, and a hit costs a tenth of a checked conversion."""
 
-    Each side is a dict of quantities and a list of prices whose best is LAST: changes cluster at the best
-    price, so an insertion moves few entries.
+    def __missing__(self, text: str) -> Decimal:
+        quantity = Decimal(text)
+        if not (LEAST <= quantity < BEYOND or quantity == 0):
+            raise ValueError(f"expected a quantity of at least zero, was {text}")
+        if len(self) >= TEXTS_KEPT:
+            self.clear()
+        self[text] = quantity
+        return quantity
+
+
+class _Keys(dict[str, Decimal]):
+    """Texts of prices and their keys: a bid's price, an ask's price negated."""
+
+    def __init__(self, is_bids: bool) -> None:
+        self._is_bids = is_bids
+
+    def __missing__(self, text: str) -> Decimal:
+        price = Decimal(text)
+        if not LEAST <= price < BEYOND:
+            raise ValueError(f"expected a price above zero, was {text}")
+        if len(self) >= TEXTS_KEPT:
+            self.clear()
+        key = self[text] = price if self._is_bids else price.copy_negate()
+        return key
+
+
+class _BookSide:
+    """One side of a book.
+
+    Its levels are found by their price's text, because hashing a new `Decimal` costs four times what making it does.
+    Another text of the same price is found by its key, among the keys of all levels in their order.
     """
 
-    __slots__ = ("_ask_keys", "_bid_keys", "_quantities", "symbol")
+    __slots__ = ("count", "edge", "is_bids", "key_of", "keys", "levels", "shown", "texts", "visible")
+
+    def __init__(self, is_bids: bool) -> None:
+        self.is_bids = is_bids
+        self.key_of = _Keys(is_bids)
+        self.levels: dict[str, Level] = {}
+        # Ascending, so that the best are LAST: changes cluster there, and an insertion moves few entries.
+        self.keys: list[Decimal] = []
+        self.texts: list[str] = []
+        # The best `count` as they were last shown, until one changes; then their texts, and the least of their keys
+        # if there may be more levels than those.
+        self.shown: tuple[Level, ...] | None = None
+        self.count = 0
+        self.visible: Collection[str] = self.levels
+        self.edge: Decimal | None = None
+
+    def place(self, text: str, quantity: Decimal) -> bool:
+        """Sets the quantity at any price, or removes it; returns whether that shows."""
+        key, keys, texts = self.key_of[text], self.keys, self.texts
+        near = len(keys) - NEAR
+        index = bisect_left(keys, key, near if near > 0 and keys[near] < key else 0)
+        if index < len(keys) and keys[index] == key:
+            text = texts[index]
+            if quantity:
+                self.levels[text] = (self.levels[text][0], quantity)
+            else:
+                del keys[index], texts[index], self.levels[text]
+        elif quantity:
+            keys.insert(index, key)
+            texts.insert(index, text)
+            self.levels[text] = (key if self.is_bids else key.copy_negate(), quantity)
+        return self.edge is None or key >= self.edge
+
+    def replace(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Takes a whole side; raises ValueError or ArithmeticError, and changes nothing, unless all are levels.
+
+        A whole book has tens of thousands of levels that are seen once, so they are checked together: between the
+        least and the greatest of an ordered side nothing can be wrong.
+        """
+        texts, quantity_texts = zip(*pairs, strict=True) if pairs else ((), ())
+        prices, quantities = list(map(Decimal, texts)), list(map(Decimal, quantity_texts))
+        levels = dict(zip(texts, zip(prices, quantities, strict=True), strict=True))
+        keys = prices if self.is_bids else list(map(Decimal.copy_negate, prices))
+        # Of digits and points alone no number is made that is negative or none.
+        if not ("".join(quantity_texts).replace(".", "").isdecimal() and all(quantities)):
+            levels = {text: level for text, level in levels.items() if _is_offered(level[1])}
+        # Nearly always they come best first, and nothing is there twice.
+        if len(levels) < len(keys) or not all(map(gt, keys, islice(keys, 1, None))):
+            key_of = {self._key(price): text for text, (price, _) in levels.items()}
+            keys = sorted(key_of, reverse=True)
+            levels = {key_of[key]: levels[key_of[key]] for key in keys}
+        for key in (*keys[:1], *keys[-1:]):
+            if not LEAST <= abs(key) < BEYOND or (key > 0) is not self.is_bids:
+                raise ValueError(f"expected prices above zero, was {key:.6E}")
+        self.levels, self.keys, self.texts = levels, keys[::-1], list(reversed(levels))
+        self.shown = self.edge = None
+        self.visible = levels
+
+    def _key(self, price: Decimal) -> Decimal:
+        return price if self.is_bids else price.copy_negate()
+
+    def top(self, count: int) -> tuple[Level, ...]:
+        self.count = count
+        self.visible = texts = self.texts[: -count - 1 : -1]
+        self.shown = shown = tuple(map(self.levels.__getitem__, texts))
+        self.edge = self.keys[-count] if texts and len(texts) == count else None
+        return shown
+
+
+def _is_offered(quantity: Decimal) -> bool:
+    """Returns whether a level of a snapshot counts; raises ValueError if it is none."""
+    if quantity and not LEAST <= quantity < BEYOND:
+        raise ValueError(f"expected a quantity of at least zero, was {quantity:.6E}")
+    return bool(quantity)
+
+
+class Book:
+    """A whole order book, kept from a snapshot and absolute changes, both as the vendor's texts.
+
+    Prices and quantities are exact: "100.0" and "100" are one price. Nothing is changed when something is refused.
+    """
+
+    __slots__ = ("_asks", "_bids", "_quantities", "symbol")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
-        self._quantities: dict[Side, dict[Decimal, Decimal]] = {"buy": {}, "sell": {}}
-        self._bid_keys: list[Decimal] = []  # ascending
-        self._ask_keys: list[Decimal] = []  # negated prices, ascending
+        self._bids, self._asks = _BookSide(is_bids=True), _BookSide(is_bids=False)
+        self._quantities = _Quantities()
 
-    def replace(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
-        """Forgets everything and takes a snapshot; levels of quantity zero are left out."""
-        self._quantities["buy"] = {price: quantity for price, quantity in bids if quantity}
-        self._quantities["sell"] = {price: quantity for price, quantity in asks if quantity}
-        self._bid_keys = sorted(self._quantities["buy"])
-        self._ask_keys = sorted(-price for price in self._quantities["sell"])
+    def replace(self, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]]) -> None:
+        """Forgets everything and takes a snapshot; levels of quantity zero are left out.
 
-    def set(self, side: Side, price: Decimal, quantity: Decimal) -> None:
-        """Sets the absolute quantity of one level; zero removes it."""
-        quantities = self._quantities[side]
-        keys, key = (self._bid_keys, price) if side == "buy" else (self._ask_keys, -price)
-        if quantity:
-            if price not in quantities:
-                keys.insert(bisect_left(keys, key), key)
-            quantities[price] = quantity
-        elif quantities.pop(price, None) is not None:
-            del keys[bisect_left(keys, key)]
+        Raises:
+            ValueError, ArithmeticError: a price that is not above zero, a quantity below it, or no numbers.
+        """
+        new_bids, new_asks = _BookSide(is_bids=True), _BookSide(is_bids=False)
+        new_bids.replace(bids)
+        new_asks.replace(asks)
+        self._bids, self._asks = new_bids, new_asks
+
+    def change(self, changes: Sequence[tuple[Side, str, str]]) -> bool:
+        """Sets the absolute quantity at each (side, price, quantity); zero removes the level.
+
+        Returns:
+            whether `top` may give anything else now than the last time it was asked.
+
+        Raises:
+            ValueError, ArithmeticError: as `replace`; nothing was changed.
+        """
+        if len(changes) > 1:  # a single one is read before it changes anything
+            for side, price, text in changes:
+                self._quantities[text]
+                (self._bids if side == "buy" else self._asks).key_of[price]
+        shows = False
+        for side, price, text in changes:
+            quantity = self._quantities[text]
+            half = self._bids if side == "buy" else self._asks
+            level = half.levels.get(price)
+            if level is None or not quantity:
+                if not half.place(price, quantity):
+                    continue
+            else:
+                half.levels[price] = (level[0], quantity)
+                if price not in half.visible:
+                    continue
+            half.shown = None
+            shows = True
+        return shows
 
     def top(self, levels: int, as_of: datetime | None = None) -> Depth:
         """Returns the best `levels` of each side."""
-        bids, asks = self._quantities["buy"], self._quantities["sell"]
+        bids, asks = self._bids, self._asks
         return Depth(
             symbol=self.symbol,
-            bids=tuple((price, bids[price]) for price in self._bid_keys[: -levels - 1 : -1]),
-            asks=tuple((-key, asks[-key]) for key in self._ask_keys[: -levels - 1 : -1]),
+            bids=bids.top(levels) if bids.shown is None or bids.count != levels else bids.shown,
+            asks=asks.top(levels) if asks.shown is None or asks.count != levels else asks.shown,
             as_of=as_of,
         )

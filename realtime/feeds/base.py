@@ -17,7 +17,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from assets.market import Depth, Quote, Trade
+from assets.market import Book, Depth, Quote, Trade
 
 # A whole Coinbase book is 0.5 to 1 MB of JSON, a busy one 2 MB; beyond this a frame is an attack.
 MAX_FRAME_BYTES = 32 * 1024 * 1024
@@ -106,9 +106,10 @@ class Send(msgspec.Struct, frozen=True):
     frame: str
 
 
-Event = Quote | Trade | Depth | Confirmed | Gap | Refused | Subscribed | NewEpoch | Send
+# A `Book` is the living one, which goes on changing: whoever wants its best levels asks it for them.
+Event = Quote | Trade | Depth | Book | Confirmed | Gap | Refused | Subscribed | NewEpoch | Send
 # What proves that data flows. A vendor that answers every subscribe and then drops us gives none of these.
-DATA_EVENTS = (Quote, Trade, Depth, Confirmed)
+DATA_EVENTS = (Quote, Trade, Depth, Book, Confirmed)
 
 
 # -- clock and wires ---------------------------------------------------------------------------------------

@@ -15,12 +15,11 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from assets.market import MAX_EXPONENT, Book, Depth, Level, Quote, Side, Trade, parse_decimal
+from assets.market import Book, Quote, Side, Trade, parse_decimal
 from realtime.feeds.base import (
     Clock,
     Confirmed,
@@ -39,7 +38,7 @@ from realtime.feeds.base import (
 )
 
 URL = "wss://ws-feed.exchange.coinbase.com"
-DEPTH_LEVELS = 5
+DECIMALS_KEPT = 16_384
 # A heartbeat comes every second for each product.
 SILENCE_SECONDS = 10.0
 # Without the heartbeat channel a quiet product may say nothing for a minute.
@@ -89,13 +88,11 @@ class _Snapshot(msgspec.Struct, tag_field="type", tag="snapshot"):
     product_id: str
     bids: list[tuple[_Number, _Number]]
     asks: list[tuple[_Number, _Number]]
-    time: datetime | None = None
 
 
-class _Update(msgspec.Struct, tag_field="type", tag="l2update"):
+class _Update(msgspec.Struct, gc=False, tag_field="type", tag="l2update"):
     product_id: str
     changes: list[tuple[Side, _Number, _Number]]
-    time: datetime | None = None
 
 
 class _Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat"):
@@ -122,25 +119,28 @@ class _Head(msgspec.Struct):
 
 
 _Message = _Ticker | _Match | _LastMatch | _Snapshot | _Update | _Heartbeat | _Subscriptions | _Error
-_decoder = msgspec.json.Decoder(_Message)
+_decode = msgspec.json.Decoder(_Message).decode
 _head_decoder = msgspec.json.Decoder(_Head)
 _KNOWN = {"ticker", "match", "last_match", "snapshot", "l2update", "heartbeat", "subscriptions", "error"}
 
 
-# Prices and sizes of a market repeat; a hit costs a twentieth of a checked conversion.
-@lru_cache(maxsize=32_768)
-def _decimal(text: str) -> Decimal:
-    return parse_decimal(text)
+class _Decimals(dict[str, Decimal]):
+    """Texts and their values: the figures of a market repeat, and a hit costs a tenth of a checked conversion."""
+
+    def __missing__(self, text: str) -> Decimal:
+        value = parse_decimal(text)
+        if len(self) >= DECIMALS_KEPT:
+            self.clear()
+        self[text] = value
+        return value
 
 
 class _Product:
     """What one connection knows of one product."""
 
-    __slots__ = ("book", "depth", "expected_trade", "sequence", "trade")
+    __slots__ = ("expected_trade", "sequence", "trade")
 
     def __init__(self) -> None:
-        self.book: Book | None = None
-        self.depth: Depth | None = None
         # The sequence number of the last ticker, the last trade seen, and the one that a heartbeat spoke of.
         self.sequence: int | None = None
         self.trade: int | None = None
@@ -191,6 +191,8 @@ class CoinbaseFeed(Feed):
         self._credentials = (key or "", _secret_key(secret or ""), passphrase or "") if given else None
         self._clock = clock or SystemClock()
         self._products: dict[str, _Product] = {}
+        self._books: dict[str, Book] = {}
+        self._decimals = _Decimals()
         # The first one is under way.
         self._requests: deque[_Request] = deque()
 
@@ -199,7 +201,7 @@ class CoinbaseFeed(Feed):
 
     def book(self, product: str) -> Book | None:
         """Returns the whole book of a product, once its snapshot has come."""
-        return self._products[product].book if product in self._products else None
+        return self._books.get(product)
 
     def _product(self, product_id: str) -> _Product:
         product = self._products.get(product_id)
@@ -210,21 +212,26 @@ class CoinbaseFeed(Feed):
     # -- what we ask
 
     def opened(self, symbols: Iterable[str]) -> list[str]:
-        self._products = {}
+        self._products, self._books = {}, {}
         self._requests.clear()
         return self.subscribe(symbols)
 
     def subscribe(self, symbols: Iterable[str]) -> list[str]:
         products = tuple(symbols)
         # The answer begins with a new snapshot and the last ticker again.
+        self._forget(products)
         self._products.update((product, _Product()) for product in products)
         return self._ask("subscribe", products)
 
     def unsubscribe(self, symbols: Iterable[str]) -> list[str]:
         products = tuple(symbols)
+        self._forget(products)
+        return self._ask("unsubscribe", products)
+
+    def _forget(self, products: Iterable[str]) -> None:
         for product in products:
             self._products.pop(product, None)
-        return self._ask("unsubscribe", products)
+            self._books.pop(product, None)
 
     def _ask(self, kind: Literal["subscribe", "unsubscribe"], products: tuple[str, ...]) -> list[str]:
         if not products:
@@ -249,22 +256,23 @@ class CoinbaseFeed(Feed):
 
     def decode(self, frame: bytes) -> list[Event]:
         try:
-            message = _decoder.decode(frame)
+            message = _decode(frame)
+            if type(message) is _Update:  # nineteen frames of twenty
+                book = self._books.get(message.product_id)
+                if book is not None:
+                    return [book] if book.change(message.changes) else []
+            return self._read(message)
         except msgspec.ValidationError as error:
             return _unforeseen(frame, error)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise FrameError("not_json", f"expected JSON: {error}") from error
         except RecursionError as error:
             raise FrameError("too_deep", "expected less nested JSON") from error
-        try:
-            return self._read(message)
         except (ValueError, ArithmeticError) as error:
             raise FrameError("bad_number", str(error) or "expected a decimal") from error
 
     def _read(self, message: _Message) -> list[Event]:
         match message:
-            case _Update():
-                return self._read_update(message)
             case _Ticker():
                 return self._read_ticker(message)
             case _Match():
@@ -277,6 +285,8 @@ class CoinbaseFeed(Feed):
                 return self._read_subscriptions(message)
             case _Error():
                 return self._read_error(message)
+            case _Update():
+                return self._read_orphan(message)
 
     def _read_ticker(self, ticker: _Ticker) -> list[Event]:
         """Reads {"type":"ticker","sequence":201390042,"product_id":"SKL-USD","price":"0.7904","open_24h":"0.7055",
@@ -284,22 +294,22 @@ class CoinbaseFeed(Feed):
         "side":"buy","time":"2021-04-17T16:43:37.056746Z","trade_id":1568267,"last_size":"1338.3"}
         """
         product = self._product(ticker.product_id)
-        price = _positive(ticker.price)
+        price = self._positive(ticker.price)
         quote = Quote(
             symbol=ticker.product_id,
             price=price,
             # The first ticker of a product that has not traded lately may come without its trade.
             as_of=ticker.time or self._clock.now(),
-            last_quantity=_known(ticker.last_size),
+            last_quantity=self._known(ticker.last_size),
             # Zero stands for "nobody bids".
-            bid=_known(ticker.best_bid) or None,
-            ask=_known(ticker.best_ask) or None,
-            bid_quantity=_known(ticker.best_bid_size),
-            ask_quantity=_known(ticker.best_ask_size),
-            open=_known(ticker.open_24h),
-            high=_known(ticker.high_24h),
-            low=_known(ticker.low_24h),
-            volume=_known(ticker.volume_24h),
+            bid=self._known(ticker.best_bid) or None,
+            ask=self._known(ticker.best_ask) or None,
+            bid_quantity=self._known(ticker.best_bid_size),
+            ask_quantity=self._known(ticker.best_ask_size),
+            open=self._known(ticker.open_24h),
+            high=self._known(ticker.high_24h),
+            low=self._known(ticker.low_24h),
+            volume=self._known(ticker.volume_24h),
             window="24h",
         )
         if ticker.sequence is not None:
@@ -315,8 +325,8 @@ class CoinbaseFeed(Feed):
         product = self._product(match.product_id)
         trade = Trade(
             symbol=match.product_id,
-            price=_positive(match.price),
-            quantity=_decimal(match.size),
+            price=self._positive(match.price),
+            quantity=self._decimals[match.size],
             as_of=match.time,
             side="buy" if match.side == "sell" else "sell",  # theirs is the maker's
             trade_id=str(match.trade_id),
@@ -343,31 +353,28 @@ class CoinbaseFeed(Feed):
 
     def _read_snapshot(self, snapshot: _Snapshot) -> list[Event]:
         """Reads {"type":"snapshot","product_id":"BTC-USD","bids":[["10101.1","0.45"]],"asks":[["10102.5","0.5"]]}"""
-        product = self._product(snapshot.product_id)
-        bids, asks = _levels(snapshot.bids), _levels(snapshot.asks)
         book = Book(snapshot.product_id)
-        book.replace(bids, asks)
-        product.book = book
-        product.depth = book.top(DEPTH_LEVELS, snapshot.time)
-        return [product.depth]
+        book.replace(snapshot.bids, snapshot.asks)
+        self._product(snapshot.product_id)
+        self._books[snapshot.product_id] = book
+        return [book]
 
-    def _read_update(self, update: _Update) -> list[Event]:
+    def _read_orphan(self, update: _Update) -> list[Event]:
         """Reads {"type":"l2update","product_id":"SKL-USD","changes":[["sell","0.7923","7441.5"]],"time":"2021-…Z"}"""
-        product = self._products.get(update.product_id)
-        if product is None:  # the last ones after an unsubscribe
+        if update.product_id not in self._products:  # the last ones after an unsubscribe
             return []
-        book = product.book
-        if book is None:
-            raise FrameError("update_before_snapshot", f"expected a snapshot of {update.product_id} first")
-        # All numbers first: a bad one must not leave half of the changes in the book.
-        changes = [(side, _decimal(price), _size(size)) for side, price, size in update.changes]
-        for side, price, size in changes:
-            book.set(side, price, size)
-        before = product.depth
-        if before is not None and not any(_is_within(before, side, price) for side, price, _ in changes):
-            return []
-        product.depth = depth = book.top(DEPTH_LEVELS, update.time)
-        return [depth]
+        raise FrameError("update_before_snapshot", f"expected a snapshot of {update.product_id} first")
+
+    # -- numbers
+
+    def _known(self, text: str | None) -> Decimal | None:
+        return self._decimals[text] if text else None
+
+    def _positive(self, text: str) -> Decimal:
+        price = self._decimals[text]
+        if price <= 0:
+            raise ValueError(f"expected a price above zero, was {text}")
+        return price
 
     # -- how our requests fare
 
@@ -399,8 +406,7 @@ class CoinbaseFeed(Feed):
         events: list[Event] = []
         if blamed:
             events.append(Refused(blamed, reason))
-            for product in blamed:
-                self._products.pop(product, None)
+            self._forget(blamed)
             parts = [tuple(product for product in products if product not in blamed)]
         else:
             middle = len(products) // 2
@@ -448,39 +454,3 @@ def _missed(product: str, first: int, last: int) -> Gap:
     return Gap(
         product, f"trade {last} was missed" if first == last else f"trades {first} to {last} were missed"
     )
-
-
-def _known(text: str | None) -> Decimal | None:
-    return None if not text else _decimal(text)
-
-
-def _positive(text: str) -> Decimal:
-    price = _decimal(text)
-    if price <= 0:
-        raise ValueError(f"expected a price above zero, was {text}")
-    return price
-
-
-def _size(text: str) -> Decimal:
-    size = _decimal(text)
-    if size < 0:
-        raise ValueError(f"expected a size of at least zero, was {text}")
-    return size
-
-
-def _levels(pairs: list[tuple[str, str]]) -> list[Level]:
-    # A whole book has tens of thousands of levels that are seen once: past the cache, with a cheaper check.
-    levels = [(Decimal(price), Decimal(size)) for price, size in pairs]
-    for price, size in levels:
-        if not (price.is_finite() and size.is_finite() and price > 0 and size >= 0):
-            raise ValueError(f"expected a price and a size, was {price}, {size}")
-        if abs(price.adjusted()) > MAX_EXPONENT or abs(size.adjusted()) > MAX_EXPONENT:
-            raise ValueError(f"expected exponents within ±{MAX_EXPONENT}, was {price:.6E}, {size:.6E}")
-    return levels
-
-
-def _is_within(depth: Depth, side: Side, price: Decimal) -> bool:
-    """Returns whether a change at this price shows in the best levels."""
-    if side == "buy":
-        return len(depth.bids) < DEPTH_LEVELS or price >= depth.bids[-1][0]
-    return len(depth.asks) < DEPTH_LEVELS or price <= depth.asks[-1][0]

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import msgspec
 
-from assets.market import Depth, Quote, Trade
+from assets.market import Book, Depth, Quote, Trade
 from realtime.feeds.base import (
     Clock,
     Connection,
@@ -99,7 +99,9 @@ def survey(path: Path, vendor: Feed) -> Survey:
         except FrameError:
             bad += 1
             continue
-        symbols.update((event.symbol, None) for event in events if isinstance(event, Quote | Trade | Depth))
+        symbols.update(
+            (event.symbol, None) for event in events if isinstance(event, Quote | Trade | Depth | Book)
+        )
     return Survey(frames=frames, bad_frames=bad, seconds=max(0.0, last - first), symbols=tuple(symbols))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from assets.market import Bar, Depth, Quote, Trade
+from assets.market import Bar, Book, Depth, Quote, Trade
 from assets.market import session_start as session_start_of
 from realtime.feeds.base import Event
 from realtime.price_feed.bars import BuiltBar
@@ -128,16 +128,26 @@ class Batcher:
 
     def take(self, events: Iterable[Event], received_at: datetime, monotonic: float) -> list[Event]:
         """Takes what the market did and returns the other events; one that cannot be used is counted."""
-        latest = received_at + FUTURE_LIMIT
         others: list[Event] = []
         for event in events:
+            if isinstance(event, (Book, Depth)):  # most of all events, hence not a call
+                line = self._by_source_symbol.get(event.symbol)
+                if line is None:
+                    self.rejected["unknown"] += 1
+                    continue
+                line.depth = event
+                line.received_at = received_at
+                line.confirmed_at = self.last_tick_at = monotonic
+                line.is_stale = False
+                self.ticks += 1
+                if not line.is_dirty:  # else it goes along with what changed already
+                    self._changed(line)
+                continue
             try:
                 if isinstance(event, Quote):
-                    self._quote(event, received_at, latest, monotonic)
+                    self._quote(event, received_at, monotonic)
                 elif isinstance(event, Trade):
-                    self._trade(event, received_at, latest, monotonic)
-                elif isinstance(event, Depth):
-                    self._depth(event, received_at, monotonic)
+                    self._trade(event, received_at, monotonic)
                 else:
                     others.append(event)
             except (ArithmeticError, TypeError, ValueError):
@@ -158,12 +168,12 @@ class Batcher:
             line.is_stale = False
             self._changed(line)
 
-    def _accepts(self, line: Line, price: Decimal, as_of: datetime, latest: datetime) -> bool:
+    def _accepts(self, line: Line, price: Decimal, as_of: datetime, received_at: datetime) -> bool:
         if not price > 0 or not price.is_finite():
             self.rejected["price"] += 1
         elif line.floor is not None and as_of < line.floor:
             self.rejected["older"] += 1
-        elif as_of > latest:
+        elif as_of > received_at and as_of > received_at + FUTURE_LIMIT:
             self.rejected["future"] += 1
         else:
             return True
@@ -175,9 +185,9 @@ class Batcher:
             self.rejected["unknown"] += 1
         return line
 
-    def _quote(self, quote: Quote, received_at: datetime, latest: datetime, monotonic: float) -> None:
+    def _quote(self, quote: Quote, received_at: datetime, monotonic: float) -> None:
         line = self._line(quote.symbol)
-        if line is None or not self._accepts(line, quote.price, quote.as_of, latest):
+        if line is None or not self._accepts(line, quote.price, quote.as_of, received_at):
             return
         if quote.as_of == line.floor and quote == line.quote:
             self.rejected["duplicate"] += 1
@@ -190,9 +200,9 @@ class Batcher:
         self._price(line, quote.price, quote.as_of, received_at, monotonic, quantity, is_repeated)
         line.keep_quote(quote)
 
-    def _trade(self, trade: Trade, received_at: datetime, latest: datetime, monotonic: float) -> None:
+    def _trade(self, trade: Trade, received_at: datetime, monotonic: float) -> None:
         line = self._line(trade.symbol)
-        if line is None or not self._accepts(line, trade.price, trade.as_of, latest):
+        if line is None or not self._accepts(line, trade.price, trade.as_of, received_at):
             return
         known = line.trade
         if known is not None and (trade == known or (trade.trade_id and trade.trade_id == known.trade_id)):
@@ -233,19 +243,6 @@ class Batcher:
         self.ticks += 1
         self.last_tick_at = monotonic
         self._changed(line)
-
-    def _depth(self, depth: Depth, received_at: datetime, monotonic: float) -> None:
-        line = self._line(depth.symbol)
-        if line is None:
-            return
-        line.keep_depth(depth)
-        line.received_at = received_at
-        line.confirmed_at = monotonic
-        line.is_stale = False
-        self.ticks += 1
-        self.last_tick_at = monotonic
-        if not line.is_dirty:  # else it goes along with what changed already
-            self._changed(line)
 
     # -- what the clock says
 

@@ -116,8 +116,8 @@ def levels(*pairs: tuple[str, str]) -> tuple[tuple[Decimal, Decimal], ...]:
 def test_a_book_gives_its_best_levels_first() -> None:
     book = Book("BTC-USD")
     book.replace(
-        bids=levels(("99", "1"), ("100", "2"), ("98", "0")),
-        asks=levels(("103", "1"), ("101", "4"), ("102", "0")),
+        bids=[("99", "1"), ("100", "2"), ("98", "0")],
+        asks=[("103", "1"), ("101", "4"), ("102", "0")],
     )
 
     top = book.top(1)
@@ -127,11 +127,9 @@ def test_a_book_gives_its_best_levels_first() -> None:
 
 def test_a_change_sets_an_absolute_quantity_and_zero_removes_the_level() -> None:
     book = Book("BTC-USD")
-    book.set("buy", D("100"), D("1"))
-    book.set("buy", D("100.0"), D("3"))
-    book.set("buy", D("99"), D("0"))
-    book.set("sell", D("101"), D("1"))
-    book.set("sell", D("101"), D("0"))
+    book.change([("buy", "100", "1")])
+    book.change([("buy", "100.0", "3"), ("buy", "99", "0"), ("sell", "101", "1")])
+    book.change([("sell", "101", "0.00")])
 
     assert book.top(5).bids == levels(("100", "3"))
     assert book.top(5).asks == ()
@@ -139,36 +137,98 @@ def test_a_change_sets_an_absolute_quantity_and_zero_removes_the_level() -> None
 
 def test_a_snapshot_forgets_everything_before_it() -> None:
     book = Book("BTC-USD")
-    book.set("buy", D("100"), D("1"))
-    book.replace(bids=(), asks=levels(("5", "1")))
+    book.change([("buy", "100", "1")])
+    book.replace(bids=(), asks=[("5", "1")])
 
     assert (book.top(5).bids, book.top(5).asks) == ((), levels(("5", "1")))
+
+
+def test_a_change_that_does_not_show_is_told_from_one_that_does() -> None:
+    book = Book("BTC-USD")
+    book.replace(bids=[("100", "1"), ("99", "1"), ("98", "1")], asks=[("101", "1")])
+    book.top(2)
+
+    assert not book.change([("buy", "98", "5")])
+    assert not book.change([("buy", "97", "5"), ("buy", "98", "0")])
+    assert book.change([("sell", "105", "1")])  # fewer asks than were asked for
+    assert book.change([("buy", "99.5", "5")])
+
+
+NONE = ["NaN", "sNaN", "Infinity", "-1", "1e31", "1e-31", "1e999999", "x", "", "--"]
+
+
+@pytest.mark.parametrize("text", NONE)
+def test_a_book_refuses_what_is_no_quantity_and_keeps_what_it_has(text: str) -> None:
+    book = Book("X")
+    book.replace([("5", "1")], [])
+    with pytest.raises((ValueError, ArithmeticError)):
+        book.change([("buy", "6", "1"), ("buy", "5", text)])
+    with pytest.raises((ValueError, ArithmeticError)):
+        book.replace([("7", "1"), ("6", text)], [])
+    with pytest.raises((ValueError, ArithmeticError)):
+        book.replace([], [("6", text)])
+
+    assert book.top(5).bids == levels(("5", "1"))
+
+
+@pytest.mark.parametrize("text", [*NONE, "0", "0.00"])
+def test_a_book_refuses_what_is_no_price_and_keeps_what_it_has(text: str) -> None:
+    book = Book("X")
+    book.replace([("5", "1")], [])
+    with pytest.raises((ValueError, ArithmeticError)):
+        book.change([("sell", "6", "1"), ("sell", text, "1")])
+    for pairs in ([(text, "1")], [("7", "1"), (text, "1"), ("6", "1")], [(text, "1"), ("7", "1")]):
+        with pytest.raises((ValueError, ArithmeticError)):
+            book.replace([("9", "1")], pairs)
+
+    assert (book.top(5).bids, book.top(5).asks) == (levels(("5", "1")), ())
+
+
+def test_a_book_forgets_texts_and_never_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assets.market.TEXTS_KEPT", 3)
+    book = Book("X")
+    for price in range(1, 30):
+        book.change([("sell", str(price), f"{price}.5"), ("buy", f"0.{price:02d}", "1")])
+    for price in range(1, 30, 2):
+        book.change([("sell", f"{price}.00", "0")])
+
+    assert book.top(99).asks == tuple((D(price), D(f"{price}.5")) for price in range(2, 30, 2))
+    assert len(book.top(99).bids) == 29
 
 
 prices = st.integers(1, 12).map(lambda steps: Decimal(steps) / 4)
 quantities = st.sampled_from([D(0), D("0.00"), D(1), D("2.5"), D("0.00000001")])
 side = st.sampled_from(["buy", "sell"])
+wordings = st.sampled_from(["{:f}", "{:.2f}", "{:.5f}"])
+count = st.sampled_from([0, 1, 3, 99])
 
 
 @given(
     st.dictionaries(prices, quantities),
     st.dictionaries(prices, quantities),
-    st.lists(st.tuples(side, prices, quantities), max_size=60),
+    st.lists(st.lists(st.tuples(side, prices, wordings, quantities), max_size=3), max_size=40),
+    st.lists(count, min_size=1),
 )
 def test_a_book_equals_one_rebuilt_naively(
     bids: dict[Decimal, Decimal],
     asks: dict[Decimal, Decimal],
-    steps: list[tuple[Side, Decimal, Decimal]],
+    steps: list[list[tuple[Side, Decimal, str, Decimal]]],
+    counts: list[int],
 ) -> None:
     book = Book("X")
-    book.replace(bids.items(), asks.items())
+    book.replace(*([(f"{price:f}", f"{q:f}") for price, q in half.items()] for half in (bids, asks)))
     naive: dict[Side, dict[Decimal, Decimal]] = {"buy": bids, "sell": asks}
-    for which, price, quantity in steps:
-        book.set(which, price, quantity)
-        naive[which][price] = quantity
+    for index, changes in enumerate(steps):
+        asked = counts[index % len(counts)]
+        before = book.top(asked)
+        shows = book.change(
+            [(which, wording.format(price), f"{quantity:f}") for which, price, wording, quantity in changes]
+        )
+        for which, price, _, quantity in changes:
+            naive[which][price] = quantity
+        assert shows or book.top(asked) == before
 
-    for count in (0, 1, 3, 99):
-        top = book.top(count)
+        top = book.top(asked)
         for which, found in (("buy", top.bids), ("sell", top.asks)):
             left = sorted(((p, q) for p, q in naive[which].items() if q), reverse=which == "buy")
-            assert list(found) == left[:count]
+            assert list(found) == left[:asked]
