@@ -5,7 +5,7 @@ become JSON numbers from `Decimal` and never carry an exponent, so that 43000.01
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
