@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.client import Frame, Socket
 from tests.contract.conftest import System, ok
+from tests.contract.test_frames import growth
 
 DEMO = ("AAPL", "MSFT", "GOOGL", "NVDA", "BTC-USD", "ETH-USD")
 
@@ -178,8 +179,7 @@ def test_numbers_as_strings_keep_every_digit(system: System) -> None:
         assert "e" not in data[name].lower()
     assert all(isinstance(text, str) for level in data["bids"] for text in level)
     assert isinstance(data["seq"], int) and isinstance(data["delayed_by"], int)
-    portfolios = ok(system.session().get("/api/portfolios/")).json["results"]
-    socket.request("subscribe_portfolio", {"portfolio_id": portfolios[0]["id"]})
+    socket.request("subscribe_portfolio", {"portfolio_id": growth(system)})
     assert isinstance(socket.expect("portfolio_update")["data"]["total_value"], str)
 
 
@@ -218,8 +218,7 @@ def test_an_ack_confirms_all_up_to_its_frame_and_old_ones_do_no_harm(system: Sys
 
 def test_acks_number_single_frames_and_portfolios_too_but_no_answers(system: System) -> None:
     socket = system.connect(options="acks=1")
-    portfolios = ok(system.session().get("/api/portfolios/")).json["results"]
-    socket.request("subscribe_portfolio", {"portfolio_id": portfolios[0]["id"]})
+    socket.request("subscribe_portfolio", {"portfolio_id": growth(system)})
     socket.subscribe("AAPL")
     data = [frame for frame in socket.seen if frame["type"] in ("asset_update", "portfolio_update")]
     while len(data) < 12:
