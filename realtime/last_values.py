@@ -115,6 +115,7 @@ class LastValues:
                 fresh.add(record.symbol)
             elif (record.source, record.epoch, record.seq) == (topic.source, topic.epoch, topic.seq):
                 topic.take_record(record)  # the same value, now known in full
+                self._topics.pay(record.symbol)
         if fresh:
             self._deliver(fresh)
 

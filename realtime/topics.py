@@ -30,7 +30,7 @@ class Audience:
 class Topic:
     """One symbol that somebody here wants: its last value and who gets the next."""
 
-    __slots__ = ("_payloads", "_quote", "audiences", "epoch", "modes", "record", "seq", "source")
+    __slots__ = ("_payloads", "_quote", "audiences", "epoch", "modes", "owed", "record", "seq", "source")
 
     def __init__(self) -> None:
         self.source = ""
@@ -39,6 +39,7 @@ class Topic:
         self.record: QuoteRecord | None = None  # known in full only after a read from Redis
         self.audiences: dict[Audience, str] = {}
         self.modes: Counter[str] = Counter()  # how many want it in which mode
+        self.owed: set[Connection] = set()  # those in whose mode the last value is not known yet
         self._quote: QuoteRecord | None = None
         self._payloads: dict[tuple[str, Numbers], Payload] = {}
 
@@ -186,8 +187,11 @@ class Topics:
                 payload = topic.payload(mode, audience.numbers)
                 if payload is None:
                     missing.add(symbol)
+                    topic.owed |= audience.connections
                 else:
                     touched.setdefault(audience, {})[symbol] = payload
+                    if topic.owed:
+                        topic.owed -= audience.connections
         for audience, payloads in touched.items():
             changes = Changes(payloads)
             for connection in audience.connections:
@@ -197,3 +201,14 @@ class Topics:
                         connection.asked_at.pop(symbol, None)
             changes.settle()
         return missing
+
+    def pay(self, symbol: str) -> None:
+        """Sends the last value, now that it is known in full, to those whom `deliver` could not send it."""
+        topic = self._topics[symbol]
+        for connection in topic.owed:
+            mode = connection.subscriptions.get(symbol)
+            if mode is None:
+                continue
+            if (payload := topic.payload(mode, connection.outbox.options.numbers)) is not None:
+                connection.outbox.put(Changes({symbol: payload}))
+        topic.owed.clear()

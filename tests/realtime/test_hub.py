@@ -192,6 +192,27 @@ async def test_a_tick_before_its_want_is_known_comes_with_the_snapshot(
     await eventually(lambda: client.has("AAPL", 2), "the tick that nobody was sent")
 
 
+async def test_a_tick_that_came_without_a_wanted_mode_is_read_for_who_wants_it(
+    new_hub: NewHub, new_source: NewSource, new_client: NewClient
+) -> None:
+    source = await new_source()
+    await source.tick("AAPL")
+    hub = await new_hub()
+    first, second = new_client(hub), new_client(hub)
+    hub.subscribe(first.connection, {"AAPL": "ltpc"})
+    await eventually(lambda: first.has("AAPL", 1), "the snapshot, which is read in full")
+    await wanting(hub, "ltpc AAPL")
+
+    async with hub.presence._writing_wants:  # as while others' wants are written
+        hub.subscribe(second.connection, {"AAPL": "quote"})
+        assert second.has("AAPL", 1)
+        await source.tick("AAPL")
+        await eventually(lambda: first.has("AAPL", 2), "the tick in the mode that was known to be wanted")
+
+    await eventually(lambda: second.has("AAPL", 2), "the same tick in its own mode")
+    assert first.seqs["AAPL"] == second.seqs["AAPL"] == [1, 2]
+
+
 async def test_a_snapshot_that_many_wait_for_comes_once_to_each(
     new_hub: NewHub, new_source: NewSource, new_client: NewClient
 ) -> None:
