@@ -8,12 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 import redis
 
 from assets.market import change_since
 from assets.snapshots import LAST_KEY, connection
-from realtime.bus import MANUAL, MANUAL_KEY, Batch, Update, announce
+from realtime.bus import MANUAL, MANUAL_KEY, Batch, Update, announce, batch_message
 from realtime.protocol import Mode, QuoteRecord, encode_quote, now, wire_time
 
 
@@ -45,8 +44,7 @@ def publish_manual_price(
     client.hset(LAST_KEY, symbol, encode_quote(record, Mode.FULL))
     modes = (Mode.LTPC, Mode.QUOTE)
     update = Update(symbol, seq, {mode: encode_quote(record, mode) for mode in modes})
-    batch = Batch(MANUAL, epoch, seq, [update])
-    announce({"type": "feed.batch", "batch": msgspec.to_builtins(batch)})
+    announce(batch_message(Batch(MANUAL, epoch, seq, [update])))
     return record
 
 

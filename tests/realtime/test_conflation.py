@@ -12,7 +12,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.bus import Batch, Update
+from realtime.bus import Batch, Update, batch_message
 from realtime.handshake import Identity
 from realtime.hub import Hub
 from realtime.outbox import MAX_EVENTS, Options
@@ -148,8 +148,7 @@ class Market:
             self.last[symbol] += 1
             record = make_record(symbol, self.last[symbol], self.epoch, bids=(), asks=())
             updates.append(Update(symbol, record.seq, {mode: encode_quote(record, mode) for mode in MODES}))
-        batch = to_dict(Batch("simulator", self.epoch, self.number, updates))
-        self.batches.append({"type": "feed.batch", "batch": batch})
+        self.batches.append(batch_message(Batch("simulator", self.epoch, self.number, updates)))
         self.hub._on_message(self.batches[-1])
         for viewer in getattr(self, "viewers", ()):
             viewer.put(symbols & viewer.modes.keys())

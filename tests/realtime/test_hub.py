@@ -16,6 +16,7 @@ from realtime.bus import (
     WEB_GROUP,
     Batch,
     Update,
+    batch_message,
     new_layer,
     wanted_key,
 )
@@ -426,7 +427,7 @@ async def test_a_new_leaders_epoch_replaces_the_old_one_and_former_leaders_are_n
 async def send_batch(batch: Batch) -> None:
     """Sends a batch past the bus, and with that past its fence."""
     layer = new_layer()
-    await layer.group_send(WEB_GROUP, {"type": "feed.batch", "batch": msgspec.to_builtins(batch)})
+    await layer.group_send(WEB_GROUP, batch_message(batch))
     await layer.flush()
 
 
@@ -755,6 +756,7 @@ async def test_a_message_that_makes_no_sense_harms_nothing(
     layer = new_layer()
     broken: list[dict[str, Any]] = [
         {"type": "feed.batch", "batch": {"source": 1}},
+        {"type": "feed.batch", "batch": b"?"},
         {"type": "feed.status"},
         {"type": "session.ended"},
         {"type": "who.knows"},
@@ -765,7 +767,7 @@ async def test_a_message_that_makes_no_sense_harms_nothing(
     await source.tick("AAPL")
 
     await eventually(lambda: client.has("AAPL", 2), "the tick after them")
-    assert len(errors_logged) == 3
+    assert len(errors_logged) == 4
     await layer.flush()
 
 
