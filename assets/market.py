@@ -211,8 +211,9 @@ class _BookSide:
         prices, quantities = list(map(Decimal, texts)), list(map(Decimal, quantity_texts))
         levels = dict(zip(texts, zip(prices, quantities, strict=True), strict=True))
         keys = prices if self.is_bids else list(map(Decimal.copy_negate, prices))
-        # Of digits and points alone no number is made that is negative or none.
-        if not ("".join(quantity_texts).replace(".", "").isdecimal() and all(quantities)):
+        # Of a few digits and points alone no number is made that is negative, none or beyond bounds.
+        is_plain = max(map(len, quantity_texts), default=0) <= MAX_EXPONENT
+        if not (is_plain and "".join(quantity_texts).replace(".", "").isdecimal() and all(quantities)):
             levels = {text: level for text, level in levels.items() if _is_offered(level[1])}
         # Nearly always they come best first, and nothing is there twice.
         if len(levels) < len(keys) or not all(map(gt, keys, islice(keys, 1, None))):

@@ -155,6 +155,7 @@ def test_a_change_that_does_not_show_is_told_from_one_that_does() -> None:
 
 
 NONE = ["NaN", "sNaN", "Infinity", "-1", "1e31", "1e-31", "1e999999", "x", "", "--"]
+NONE += ["1" + 31 * "0", "0." + 30 * "0" + "1"]
 
 
 @pytest.mark.parametrize("text", NONE)
