@@ -37,7 +37,7 @@ def system(
     try:
         live.wait_until_ready()
         system = System(live, env)
-        wait_until(lambda: is_whole(system), 30, "a live source")
+        wait_until(lambda: is_whole(system), 60, "a live source")
         yield system
         system.close_sockets()
     finally:
@@ -61,7 +61,7 @@ def test_a_killed_master_is_told_and_its_replica_serves_all_without_a_reconnect(
         first = told(socket)
         # What the replica may have missed is a new epoch.
         if not is_live_after(first, epoch):
-            socket.expect("feed_status", lambda frame: is_live_after(frame["data"], epoch), within=20)
+            socket.expect("feed_status", lambda frame: is_live_after(frame["data"], epoch), within=60)
         socket.skip()
         socket.update("AAPL", where=lambda data: data["epoch"] > epoch)
     assert sum(connections(system).values()) == len(sockets)
