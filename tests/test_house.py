@@ -11,7 +11,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = ["config", "realtime", "portfolio", "assets"]
-PURE = ["assets/market.py", "portfolio/ledger.py", "portfolio/valuation.py", "realtime/protocol.py"]
+PURE = [
+    "assets/exact.py",
+    "assets/market.py",
+    "assets/rates.py",
+    "assets/sessions.py",
+    "portfolio/ledger.py",
+    "portfolio/valuation.py",
+    "realtime/protocol.py",
+]
 # The runner and what feeds are made of; every other file there is a vendor's.
 NOT_VENDORS = {"__init__.py", "base.py", "runner.py"}
 # Inside realtime, each may import those after it; what is not named here is used by all of them.
