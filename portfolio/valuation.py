@@ -7,46 +7,30 @@ Money is in the portfolio's currency, except the cost side of a holding that has
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
+from decimal import Decimal, localcontext
 from typing import Any, Literal
 
 import msgspec
 
 from assets.market import session_start
-from portfolio.ledger import EXACT, HUNDRED, ONE, ZERO, Account, Row, div, replay
+from portfolio.arithmetic import (
+    EXACT,
+    HUNDRED,
+    ONE,
+    PERCENT,
+    RATIO,
+    ZERO,
+    div,
+    minor_unit,
+    shown,
+    trimmed,
+)
+from portfolio.ledger import Account, Row, replay
 
 Reason = Literal["no_price", "no_rate"]
 
-CENT = PERCENT = Decimal("0.01")
-RATIO = Decimal("0.0001")
-# Minor units that are not a hundredth: ISO 4217, and eight places for what is counted in coins.
-_WHOLE = (
-    "BIF",
-    "CLP",
-    "DJF",
-    "GNF",
-    "ISK",
-    "JPY",
-    "KMF",
-    "KRW",
-    "PYG",
-    "RWF",
-    "UGX",
-    "VND",
-    "VUV",
-    "XAF",
-    "XOF",
-)
-_THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
-_COINS = ("BTC", "ETH", "SOL", "XBT")
-_UNITS = {
-    **dict.fromkeys(_WHOLE, ONE),
-    **dict.fromkeys(_THOUSANDTHS, Decimal("0.001")),
-    **dict.fromkeys(_COINS, Decimal("1E-8")),
-}
 # A recording's prices carry the times of the recording, and are rolled by the feed that plays it.
 OLD_TIMES = frozenset({"replay"})
-_SHOWN = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 
 
 class PricePoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -204,18 +188,6 @@ def position_wire(position: PositionValue, total: Decimal, base: str) -> dict[st
     }
 
 
-def shown(number: Decimal | None, unit: Decimal) -> Decimal | None:
-    """Rounds half even to `unit`; a rounded loss is never shown as -0.00."""
-    if number is None:
-        return None
-    rounded = number.quantize(unit, ROUND_HALF_EVEN, _SHOWN)
-    return rounded if rounded else rounded.copy_abs()
-
-
-def minor_unit(currency: str) -> Decimal:
-    return _UNITS.get(currency, CENT)
-
-
 def wire_time(moment: datetime | None) -> str | None:
     if moment is None:
         return None
@@ -230,7 +202,7 @@ def hold(
 ) -> Holdings:
     """Works out from the ledger what ticks do not change; raises LedgerError where rows cannot be booked."""
     rows = list(rows)
-    books = replay(rows)
+    books = replay(rows, base=currency)
     baseline_at = session_start(now)
     window: dict[str | None, list[Row]] = {}
     for row in rows:
@@ -249,8 +221,10 @@ def hold(
             name=name,
             currency=currency,
             positions=positions,
-            cash=books.cash.get(currency, ZERO),
-            other_cash=tuple(sorted(code for code, sum_ in books.cash.items() if sum_ and code != currency)),
+            cash=books.cash[currency].balance if currency in books.cash else ZERO,
+            other_cash=tuple(
+                sorted(code for code, a in books.cash.items() if a.balance and code != currency)
+            ),
             realized=sum((account.realized for account in own), ZERO),
             invested=sum((account.cost for account in own), ZERO),
             income=ZERO,
@@ -262,8 +236,8 @@ def hold(
 
 
 def _holding(symbol: str, name: str, account: Account, rows: list[Row], baseline_at: datetime) -> Holding:
-    quantity, unit = _trimmed(account.quantity), minor_unit(account.currency)
-    average_cost = _trimmed(div(account.cost, quantity * account.multiplier)) if quantity else None
+    quantity, unit = trimmed(account.quantity), minor_unit(account.currency)
+    average_cost = trimmed(div(account.cost, quantity * account.multiplier)) if quantity else None
     return Holding(
         symbol=symbol,
         name=name,
@@ -288,11 +262,6 @@ def _holding(symbol: str, name: str, account: Account, rows: list[Row], baseline
             "baseline_at": wire_time(baseline_at),
         },
     )
-
-
-def _trimmed(number: Decimal) -> Decimal:
-    text = f"{number:f}"
-    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 # --- from prices to values ----------------------------------------------------------------------------------

@@ -16,8 +16,14 @@ PURE = [
     "assets/market.py",
     "assets/rates.py",
     "assets/sessions.py",
+    "portfolio/arithmetic.py",
+    "portfolio/books.py",
+    "portfolio/events.py",
     "portfolio/ledger.py",
+    "portfolio/lots.py",
+    "portfolio/rows.py",
     "portfolio/valuation.py",
+    "realtime/bus.py",
     "realtime/protocol.py",
 ]
 # The runner and what feeds are made of; every other file there is a vendor's.

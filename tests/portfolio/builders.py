@@ -12,6 +12,25 @@ from portfolio.ledger import Kind, Row
 
 T = TypeVar("T")
 
+NUMBERS = (
+    "quantity",
+    "price",
+    "amount",
+    "fee",
+    "tax",
+    "multiplier",
+    "rate",
+    "base_value",
+    "fee_rate",
+    "settlement_rate",
+    "to_amount",
+    "other_multiplier",
+    "cost_share",
+    "cost",
+    "base_cost",
+)
+WITHOUT_ASSET = ("deposit", "withdrawal", "convert", "interest", "fee", "tax", "reversal")
+
 NOW = datetime(2026, 11, 19, 16, tzinfo=UTC)
 
 
@@ -20,12 +39,12 @@ def days_ago(days: float) -> datetime:
 
 
 def make_row(kind: Kind, time: datetime = NOW, **values: Any) -> Row:
-    """A row; numbers may be given as text."""
+    """A row; numbers may be given as text. It is about ACME, unless its kind may be about no asset."""
     currency = values.pop("currency", "USD")
-    for name in ("quantity", "price", "amount", "fee", "multiplier"):
-        if name in values:
+    for name in NUMBERS:
+        if values.get(name) is not None:
             values[name] = Decimal(values[name])
-    if kind in ("buy", "sell"):
+    if kind not in WITHOUT_ASSET:
         values.setdefault("symbol", "ACME")
     return Row(kind=kind, time=time, currency=currency, **values)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portfolio.ledger import EXACT, Row
-from portfolio.valuation import Holdings, PricePoint, hold, minor_unit, shown, value
+from portfolio.valuation import Holdings, PricePoint, hold, value
 from tests.cost import turns
 from tests.portfolio.builders import NOW, days_ago, make_row
 from tests.portfolio.test_ledger import fees, numbers, pence_rows, prices
@@ -218,18 +218,6 @@ def test_money_is_rounded_half_to_even_at_the_wire_and_nowhere_else() -> None:
     assert position["price"] == D("33.335")
     assert position["average_cost"] == D("33.335")
     assert wire["daily_change"] == D("0.02")  # 0.015
-
-
-@pytest.mark.parametrize(
-    ("currency", "expected"),
-    [("USD", "1234.57"), ("JPY", "1235"), ("KWD", "1234.568"), ("BTC", "1234.56789012")],
-)
-def test_the_minor_unit_is_the_currencys(currency: str, expected: str) -> None:
-    assert str(shown(D("1234.567890123"), minor_unit(currency))) == expected
-
-
-def test_a_rounded_loss_is_never_minus_zero() -> None:
-    assert str(shown(D("-0.001"), minor_unit("USD"))) == "0.00"
 
 
 def test_a_partial_frame_carries_only_what_changed() -> None:
