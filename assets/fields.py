@@ -11,11 +11,13 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Lookup
 
 if TYPE_CHECKING:
     DecimalColumn = models.Field[Any, Any]
-else:
-    DecimalColumn = models.Field  # generic only to the type checker
+    ZeroLookup = Lookup[Any]
+else:  # generic only to the type checker
+    DecimalColumn, ZeroLookup = models.Field, Lookup
 
 validate_currency = RegexValidator(
     r"^[A-Z][A-Z0-9]{1,9}\Z", "expected a currency's code in capitals, like USD"
@@ -89,3 +91,43 @@ class ExactDecimalField(DecimalColumn):
         from django import forms
 
         return super().formfield(**{"form_class": forms.DecimalField, **kwargs})
+
+
+class _SignLookup(ZeroLookup):
+    """A comparison with zero that both databases answer: on SQLite by the canonical text's first character."""
+
+    prepare_rhs = False
+    postgresql = sqlite = ""
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        column, params = self.process_lhs(compiler, connection)
+        if connection.vendor == "postgresql":
+            return self.postgresql.format(column), list(params)
+        return self.sqlite.format(column), [*params] * self.sqlite.count("{0}")
+
+
+@ExactDecimalField.register_lookup
+class IsPositive(_SignLookup):
+    """`column__is_positive=True`: more than zero."""
+
+    lookup_name = "is_positive"
+    postgresql = "{0} > 0"
+    sqlite = "(substr({0}, 1, 1) <> '-' AND {0} <> '0')"
+
+
+@ExactDecimalField.register_lookup
+class IsNotNegative(_SignLookup):
+    """`column__is_not_negative=True`: zero or more."""
+
+    lookup_name = "is_not_negative"
+    postgresql = "{0} >= 0"
+    sqlite = "substr({0}, 1, 1) <> '-'"
+
+
+@ExactDecimalField.register_lookup
+class IsNotZero(_SignLookup):
+    """`column__is_not_zero=True`."""
+
+    lookup_name = "is_not_zero"
+    postgresql = "{0} <> 0"
+    sqlite = "{0} <> '0'"

@@ -118,3 +118,24 @@ class ColumnTests(TestCase):
         field = Asset._meta.get_field("current_price")
         self.assertEqual(field.value_to_string(Asset(current_price=D("1.50"))), "1.5")
         self.assertEqual(field.value_to_string(Asset()), "")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("text", "positive", "not_negative", "not_zero"),
+    [
+        ("0.000000000000000001", True, True, True),
+        ("12.5", True, True, True),
+        ("0.000", False, True, False),
+        ("-0.0", False, True, False),
+        ("-0.000000000000000001", False, False, True),
+    ],
+)
+def test_the_database_knows_a_numbers_sign(
+    text: str, positive: bool, not_negative: bool, not_zero: bool
+) -> None:
+    asset = Asset.objects.create(symbol="ACME", current_price=Decimal(text))
+    found = Asset.objects.filter(pk=asset.pk)
+    assert found.filter(current_price__is_positive=True).exists() is positive
+    assert found.filter(current_price__is_not_negative=True).exists() is not_negative
+    assert found.filter(current_price__is_not_zero=True).exists() is not_zero

@@ -1,0 +1,226 @@
+"""The stored rows of the ledger: append-only, each with its rate and value in the portfolio's currency frozen.
+
+Owns the columns, their constraints and the way to the pure `Row`. A row is never edited: a reversal takes it back.
+What a booking fills in and checks is `portfolio.booking`'s.
+"""
+
+from collections.abc import Collection, Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, cast
+
+from django.db import models, transaction
+from django.utils import timezone
+
+from assets.fields import ExactDecimalField, validate_currency
+from assets.models import Asset
+from portfolio.columns import ALL, COLUMNS, kinds_needing, kinds_with
+from portfolio.ledger import ONE, ZERO, Kind, Row
+
+if TYPE_CHECKING:
+    from portfolio.models import Portfolio
+
+POSITIVE = ("quantity", "to_amount", "rate", "fee_rate", "settlement_rate")
+NOT_NEGATIVE = ("price", "fee", "tax", "cost_share")
+LABELS = {
+    "transfer_in": "Transfer in",
+    "transfer_out": "Transfer out",
+    "cash_in_lieu": "Cash in lieu",
+    "return_of_capital": "Return of capital",
+    "spinoff": "Spin-off",
+    "symbol_change": "Symbol change",
+}
+
+
+class TransactionQuerySet(models.QuerySet["Transaction"]):
+    """Bulk changes send no signals, so they rebuild the portfolios they touch themselves."""
+
+    def in_order(self) -> "TransactionQuerySet":
+        return self.order_by("time", "row_order", "id")
+
+    def with_assets(self) -> "TransactionQuerySet":
+        return self.select_related("asset", "other_asset")
+
+    def bulk_create(self, objs: Iterable["Transaction"], *args: Any, **kwargs: Any) -> list["Transaction"]:
+        with transaction.atomic():
+            created = super().bulk_create(objs, *args, **kwargs)
+            rebuild({entry.portfolio_id for entry in created})
+        return created
+
+    def bulk_update(self, objs: Iterable["Transaction"], *args: Any, **kwargs: Any) -> int:
+        objs = list(objs)
+        with transaction.atomic():
+            count = super().bulk_update(objs, *args, **kwargs)
+            rebuild({entry.portfolio_id for entry in objs})
+        return count
+
+    def update(self, **kwargs: Any) -> int:
+        with transaction.atomic():
+            touched = set(self.values_list("portfolio_id", flat=True))
+            keys = list(self.values_list("pk", flat=True))
+            count = super().update(**kwargs)
+            touched |= set(Transaction.objects.filter(pk__in=keys).values_list("portfolio_id", flat=True))
+            rebuild(touched)
+        return count
+
+
+def rebuild(portfolio_ids: Collection[int]) -> None:
+    """Rebuilds positions and tells their viewers; in the order of ids, so that two calls never deadlock."""
+    from portfolio import events
+    from portfolio.models import Portfolio
+
+    for portfolio in Portfolio.objects.filter(pk__in=portfolio_ids).order_by("pk"):
+        portfolio.rebuild()
+        events.portfolio_changed(portfolio.pk)
+
+
+def _only_with(column: str, is_empty: models.Q) -> models.CheckConstraint:
+    """The column is filled in the kinds that need it, and empty in those that do not have it."""
+    filled = models.Q(~is_empty, type__in=kinds_with(column))
+    condition = models.Q(is_empty, ~models.Q(type__in=kinds_needing(column))) | filled
+    return models.CheckConstraint(condition=condition, name=f"transaction_{column}_fits_its_type")
+
+
+def _constraints() -> list[models.BaseConstraint]:
+    texts = ("fee_currency", "settlement_currency", "to_currency", "option_right")
+    found: list[models.BaseConstraint] = [
+        _only_with(name, models.Q(**{name: ""} if name in texts else {f"{name}__isnull": True}))
+        for name in ALL
+    ]
+    for names, lookup in ((POSITIVE, "is_positive"), (NOT_NEGATIVE, "is_not_negative")):
+        found += [
+            models.CheckConstraint(
+                condition=models.Q(**{f"{name}__isnull": True}) | models.Q(**{f"{name}__{lookup}": True}),
+                name=f"transaction_{name}_{lookup}",
+            )
+            for name in names
+        ]
+    fees = models.Q(fee=ZERO) | models.Q(type__in=kinds_with("fee_currency"))
+    trade = models.UniqueConstraint(
+        fields=["portfolio", "trade_id"],
+        condition=~models.Q(trade_id="") & models.Q(reverses__isnull=True),
+        name="one_transaction_per_trade_id",
+    )
+    return [*found, models.CheckConstraint(condition=fees, name="transaction_fee_fits_its_type"), trade]
+
+
+class Transaction(models.Model):
+    """A row of the ledger. Which columns a type has is `portfolio.columns`'s table; numbers are positive."""
+
+    portfolio = models.ForeignKey("portfolio.Portfolio", on_delete=models.CASCADE, related_name="transactions")
+    type = models.CharField(
+        max_length=20, choices=[(kind, LABELS.get(kind, kind.capitalize())) for kind in COLUMNS]
+    )
+    asset = models.ForeignKey(
+        Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="transactions"
+    )
+    quantity = ExactDecimalField(null=True, blank=True)
+    # In the asset's own unit: pence, or percent of par.
+    price = ExactDecimalField(null=True, blank=True)
+    amount = ExactDecimalField(null=True, blank=True)
+    currency = models.CharField(max_length=10, validators=[validate_currency])
+    fee = ExactDecimalField(default=ZERO)
+    fee_currency = models.CharField(max_length=10, blank=True, validators=[validate_currency])
+    fee_rate = ExactDecimalField(null=True, blank=True)
+    tax = ExactDecimalField(null=True, blank=True)
+    # Units of the portfolio's currency for one of `currency`, and what the row is worth at it; frozen at booking.
+    rate = ExactDecimalField(null=True, blank=True)
+    base_value = ExactDecimalField(null=True, blank=True, editable=False)
+    settlement_currency = models.CharField(max_length=10, blank=True, validators=[validate_currency])
+    settlement_rate = ExactDecimalField(null=True, blank=True)
+    to_currency = models.CharField(max_length=10, blank=True, validators=[validate_currency])
+    to_amount = ExactDecimalField(null=True, blank=True)
+    pay_time = models.DateTimeField(null=True, blank=True)
+    numerator = models.PositiveIntegerField(null=True, blank=True)
+    denominator = models.PositiveIntegerField(null=True, blank=True)
+    other_asset = models.ForeignKey(
+        Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="other_transactions"
+    )
+    cost_share = ExactDecimalField(null=True, blank=True)
+    cost = ExactDecimalField(null=True, blank=True)
+    base_cost = ExactDecimalField(null=True, blank=True)
+    opened = models.DateTimeField(null=True, blank=True)
+    # Chosen lots: [[id of the opening row, quantity as text], …].
+    lots = models.JSONField(null=True, blank=True)
+    option_right = models.CharField(max_length=4, blank=True, choices=[("call", "Call"), ("put", "Put")])
+    reverses = models.OneToOneField(
+        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="reversal"
+    )
+    time = models.DateTimeField(default=timezone.now)
+    # The time was given as a date: `time` is the open of the asset's session of that date.
+    date_only = models.BooleanField(default=False)
+    row_order = models.IntegerField(default=0)
+    # The broker's own number of the row, and what an import recognises it by if there is none.
+    trade_id = models.CharField(max_length=100, blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True, editable=False)
+    note = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TransactionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-time", "-row_order", "-id"]
+        indexes = [
+            models.Index(fields=["portfolio", "time"], name="transaction_by_time"),
+            models.Index(fields=["portfolio", "fingerprint"], name="transaction_by_fingerprint"),
+        ]
+        constraints = _constraints()
+
+    def __str__(self) -> str:
+        return str(self.as_row())
+
+    def as_row(self) -> Row:
+        asset, other = self.asset, self.other_asset
+        return Row(
+            id=self.pk,
+            order=(self.row_order, self.pk or 2**63),
+            time=self.time,
+            kind=cast(Kind, self.type),
+            currency=self.currency,
+            symbol=asset.symbol if asset else None,
+            multiplier=asset.multiplier if asset else ONE,
+            quantity=self.quantity or ZERO,
+            price=self.price or ZERO,
+            amount=self.amount or ZERO,
+            fee=self.fee or ZERO,
+            tax=self.tax or ZERO,
+            rate=ONE if self.rate is None else self.rate,
+            base_value=self.base_value,
+            fee_currency=self.fee_currency or None,
+            fee_rate=self.fee_rate,
+            settlement_currency=self.settlement_currency or None,
+            settlement_rate=self.settlement_rate,
+            to_currency=self.to_currency or None,
+            to_amount=self.to_amount or ZERO,
+            pay_time=self.pay_time,
+            numerator=self.numerator or 0,
+            denominator=self.denominator or 0,
+            other_symbol=other.symbol if other else None,
+            other_currency=other.currency if other else None,
+            other_multiplier=other.multiplier if other else ONE,
+            cost_share=self.cost_share or ZERO,
+            cost=self.cost or ZERO,
+            base_cost=self.base_cost,
+            opened=self.opened,
+            lots=tuple((int(key), Decimal(quantity)) for key, quantity in self.lots or ()),
+            option_right=cast(Any, self.option_right or None),
+            reverses=self.reverses_id,
+        )
+
+    def clean(self) -> None:
+        from portfolio.booking import clean
+
+        clean(self)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        # The rebuild that follows (portfolio.events) may refuse the row, and must then take it back.
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        with transaction.atomic():
+            return super().delete(*args, **kwargs)
+
+
+def of_portfolio(portfolio: "Portfolio") -> list[Row]:
+    """Returns the ledger's rows, oldest first."""
+    return [entry.as_row() for entry in portfolio.transactions.in_order().with_assets()]
