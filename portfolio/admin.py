@@ -1,12 +1,14 @@
-"""Portfolios in the admin. A change that the ledger refuses is told, not crashed on."""
+"""Portfolios in the admin. What the ledger refuses is told, not crashed on."""
 
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
-from portfolio.ledger import LedgerError
+from portfolio.booking import reverse
 from portfolio.models import Portfolio, Position, Transaction, WatchlistItem
 
 if TYPE_CHECKING:
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
     WatchlistModelAdmin = admin.ModelAdmin[WatchlistItem]
 else:  # generic only to the type checker
     PortfolioModelAdmin = TransactionModelAdmin = PositionModelAdmin = WatchlistModelAdmin = admin.ModelAdmin
+
+
+def goes_with_its_portfolio(request: HttpRequest) -> bool:
+    """Rows and positions are deleted with their portfolio or its owner, never by themselves."""
+    here = request.resolver_match
+    alone = ("portfolio_transaction_", "portfolio_position_")
+    return here is not None and not (here.url_name or "").startswith(alone)
 
 
 @admin.register(Portfolio)
@@ -28,28 +37,33 @@ class PortfolioAdmin(PortfolioModelAdmin):
 
 @admin.register(Transaction)
 class TransactionAdmin(TransactionModelAdmin):
+    """Rows are added and reversed, never edited: what was booked stays to be seen."""
+
     list_display = ["time", "portfolio", "type", "asset", "quantity", "price", "fee", "amount", "currency"]
     list_filter = ["type", "currency"]
     list_select_related = ["portfolio", "asset"]
-    search_fields = ["asset__symbol", "portfolio__name"]
-    autocomplete_fields = ["portfolio", "asset"]
+    search_fields = ["asset__symbol", "portfolio__name", "trade_id"]
+    autocomplete_fields = ["portfolio", "asset", "other_asset"]
+    exclude = ["reverses"]
+    actions = ["reverse"]
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return goes_with_its_portfolio(request)
+
+    @admin.action(description="Reverse selected transactions", permissions=["add"])
+    def reverse(self, request: HttpRequest, queryset: QuerySet[Transaction]) -> None:
+        """Takes all of them back, the newest first, or none."""
         try:
-            with transaction.atomic():  # the log of a refused deletion goes with it
-                return super().changelist_view(request, extra_context)
-        except LedgerError as error:
-            return self._refused(request, error)
-
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        try:
-            return super().delete_view(request, object_id, extra_context)
-        except LedgerError as error:
-            return self._refused(request, error)
-
-    def _refused(self, request: HttpRequest, error: LedgerError) -> HttpResponse:
-        self.message_user(request, f"Nothing was changed: {error}", messages.ERROR)
-        return HttpResponseRedirect(request.path)
+            with transaction.atomic():
+                for row in queryset.order_by("-time", "-row_order", "-pk"):
+                    reverse(row, note=f"by {request.user}")
+        except ValidationError as error:
+            self.message_user(request, f"Nothing was reversed: {' '.join(error.messages)}", messages.ERROR)
+        else:
+            self.message_user(request, f"{queryset.count()} reversed.", messages.SUCCESS)
 
 
 @admin.register(Position)
@@ -67,7 +81,7 @@ class PositionAdmin(PositionModelAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        return goes_with_its_portfolio(request)
 
 
 @admin.register(WatchlistItem)

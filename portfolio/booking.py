@@ -4,31 +4,42 @@ Owns defaults (currency, time of a date), the freezing of rates and the base val
 row a refusal names. The ledger decides what can be booked; nothing here moves a position.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from decimal import Decimal, localcontext
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from assets.calendars import calendar_named
 from assets.models import Asset
-from assets.rates_store import rate_at
-from portfolio.columns import ALL, VALUED, problems
-from portfolio.ledger import EXACT, ONE, LedgerError, Row, check, div, replay
+from assets.rates import RatePoint
+from portfolio import events
+from portfolio.columns import ALL, VALUED, kinds_with, problems
+from portfolio.ledger import EXACT, KINDS, ONE, Kind, LedgerError, Row, check, div
 from portfolio.models import Portfolio
 from portfolio.transaction import Transaction, of_portfolio
 
 # A browser's clock may be a little ahead of ours.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 PLACES = 18
-TRADED_IN_THE_ASSETS_CURRENCY = ("buy", "sell", "transfer_in", "transfer_out", "cash_in_lieu", "exercise", "assign")
+TRADED_IN_THE_ASSETS_CURRENCY = (
+    "buy",
+    "sell",
+    "transfer_in",
+    "transfer_out",
+    "cash_in_lieu",
+    "exercise",
+    "assign",
+)
 
 
 def clean(entry: Transaction) -> None:
     """Completes one row and checks it with all others; raises ValidationError by column, and stores nothing."""
+    if entry.type not in KINDS:
+        return  # which the field itself says
     complete(entry)
     check_alone(entry)
     if entry.portfolio_id:
@@ -42,20 +53,14 @@ def complete(entry: Transaction) -> None:
         entry.currency, entry.time = entry.reverses.currency, entry.reverses.time
     if not entry.currency and entry.portfolio_id:
         entry.currency = entry.asset.currency if entry.asset else entry.portfolio.currency
-    found = problems(entry.type, {name: _is_filled(entry, name) for name in ALL})  # type: ignore[arg-type]
-    if entry.fee and "fee_currency" not in _columns(entry):
-        found["fee"] = f"not expected with a {entry.type}"
+    kind = cast(Kind, entry.type)
+    found = problems(kind, {name: _is_filled(entry, name) for name in ALL})
+    if entry.fee and kind not in kinds_with("fee"):
+        found["fee"] = f"not expected with a {kind}"
     if found:
         raise ValidationError(found)
     if entry.portfolio_id:
         _freeze(entry, entry.portfolio.currency)
-
-
-def _columns(entry: Transaction) -> Sequence[str]:
-    from portfolio.columns import COLUMNS
-
-    needed, optional = COLUMNS[entry.type]  # type: ignore[index]
-    return (*needed, *optional)
 
 
 def _is_filled(entry: Transaction, name: str) -> bool:
@@ -85,13 +90,11 @@ def value_in_base(entry: Transaction, base: str) -> Decimal:
 
     Of a conversion it is the leg in the portfolio's currency, if one is.
     """
-    if entry.type == "convert" and entry.to_currency == base:
-        return entry.to_amount or ONE
-    amount = entry.amount
-    if amount is None:
-        multiplier = entry.asset.multiplier if entry.asset else ONE
-        amount = (entry.quantity or ONE) * (entry.price or Decimal(0)) * multiplier
-    return abs(amount) * (entry.rate or ONE)
+    row = entry.as_row()
+    if row.kind == "convert" and row.to_currency == base:
+        return row.to_amount
+    amount = row.amount or (row.quantity or ONE) * row.price * row.multiplier
+    return abs(amount) * row.rate
 
 
 def stored(value: Decimal) -> Decimal | None:
@@ -103,7 +106,9 @@ def stored(value: Decimal) -> Decimal | None:
 def _rate(currency: str, base: str, moment: datetime, column: str) -> Decimal:
     if currency == base:
         return ONE
-    found = rate_at(currency, base, moment)
+    from assets.rates_store import rate_at
+
+    found: RatePoint | None = rate_at(currency, base, moment)
     if found is None:
         raise ValidationError(
             {
@@ -163,11 +168,43 @@ def named(error: LedgerError) -> dict[str, str]:
 
 def moment_of_date(asset: Asset | None, portfolio: Portfolio, moment: datetime) -> datetime:
     """Returns when a row that has only a date happened: at its session's open, cash at the portfolio's midnight."""
+    from assets.calendars import calendar_named
+
     day = moment.date()
     if asset is None:
         return datetime.combine(day, time(), ZoneInfo(portfolio.time_zone))
     session = calendar_named(asset.calendar).of_date(day)
     return datetime.combine(day, time(), moment.tzinfo) if session is None else session.open
+
+
+@transaction.atomic
+def change_currency(portfolio: Portfolio, currency: str) -> None:
+    """Freezes every row's rate anew, to another base; raises ValidationError naming a row without a rate.
+
+    Rates that a broker gave were to the old currency, so they are those of the rows' moments now.
+    """
+    portfolio = Portfolio.objects.locked().get(pk=portfolio.pk)
+    old, portfolio.currency = portfolio.currency, currency
+    portfolio.save(update_fields=["currency"])
+    rows = list(portfolio.transactions.in_order().with_assets())
+    for row in rows:
+        row.portfolio = portfolio
+        try:
+            _refreeze(row, old, currency)
+        except ValidationError as error:
+            raise ValidationError({"currency": f"row {row.pk}: {' '.join(error.messages)}"}) from error
+    names = ["rate", "fee_rate", "base_value", "base_cost"]
+    Transaction.objects.bulk_update(rows, names, batch_size=500)
+    if not rows:
+        events.portfolio_changed(portfolio.pk)
+
+
+def _refreeze(row: Transaction, old: str, new: str) -> None:
+    if row.base_cost is not None:
+        with localcontext(EXACT):
+            row.base_cost = div(row.base_cost * _rate(old, new, row.time, "base_cost"), ONE)
+    row.rate = row.fee_rate = None
+    _freeze(row, new)
 
 
 @transaction.atomic
@@ -178,6 +215,3 @@ def reverse(entry: Transaction, note: str = "") -> Transaction:
     reversal.full_clean(exclude=["currency"])
     reversal.save()
     return reversal
-
-
-__all__ = ["clean", "complete", "replay", "reverse"]

@@ -6,17 +6,17 @@ from typing import Any, cast
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError as ModelError
-from drf_spectacular.utils import extend_schema_field
+from django.db import transaction
 from rest_framework import serializers
 from rest_framework.request import Request
 
 from assets.fields import validate_currency
 from assets.serializers import ExactDecimal, KnownSymbol, Moment
-from portfolio.booking import moment_of_date
-from portfolio.columns import COLUMNS
-from portfolio.ledger import ONE
+from portfolio.booking import change_currency, moment_of_date
+from portfolio.columns import NEEDED
+from portfolio.ledger import ONE, LedgerError
 from portfolio.models import LotMethod, Portfolio, WatchlistItem, validate_time_zone
-from portfolio.transaction import Transaction
+from portfolio.transaction import Transaction, rebuild
 
 
 def owner(request: Request) -> User:
@@ -41,10 +41,27 @@ class PortfolioSerializer(serializers.ModelSerializer[Portfolio]):
             raise serializers.ValidationError(f"you have a portfolio '{name}' already")
         return name
 
-    def validate_currency(self, currency: str) -> str:
-        if self.instance and currency != self.instance.currency:
-            raise serializers.ValidationError("a portfolio's currency cannot be changed")
-        return currency
+    def update(self, instance: Portfolio, validated_data: dict[str, Any]) -> Portfolio:
+        currency = validated_data.pop("currency", instance.currency)
+        with transaction.atomic():
+            portfolio = super().update(instance, validated_data)
+            if currency != portfolio.currency:
+                try:
+                    change_currency(portfolio, currency)
+                except ModelError as error:
+                    raise serializers.ValidationError(under_public_names(error)) from error
+                portfolio.refresh_from_db()
+            elif {"lot_method", "short_sales"} & validated_data.keys():
+                _rebuilt(portfolio)
+        return portfolio
+
+
+def _rebuilt(portfolio: Portfolio) -> None:
+    """Rules that the rows already booked would break are refused."""
+    try:
+        rebuild({portfolio.pk})
+    except LedgerError as error:
+        raise serializers.ValidationError({error.field or "detail": [str(error)]}) from error
 
 
 class UnpricedSerializer(serializers.Serializer[Any]):
@@ -218,7 +235,7 @@ class TransactionSerializer(serializers.ModelSerializer[Transaction]):
 
 
 # Kinds of which the amount may be called a quantity.
-AMOUNTS = tuple(kind for kind, columns in COLUMNS.items() if columns.needed == ("amount",))
+AMOUNTS = tuple(kind for kind, needed in NEEDED.items() if needed == ("amount",))
 
 
 def _as_cash(attrs: dict[str, Any]) -> dict[str, Any]:
@@ -249,5 +266,3 @@ class WatchlistSerializer(serializers.ModelSerializer[WatchlistItem]):
         model = WatchlistItem
         fields = ["id", "symbol", "name", "currency", "position"]
         read_only_fields = ["position"]
-
-

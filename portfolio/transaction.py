@@ -6,6 +6,8 @@ What a booking fills in and checks is `portfolio.booking`'s.
 
 from collections.abc import Collection, Iterable
 from decimal import Decimal
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING, Any, cast
 
 from django.db import models, transaction
@@ -13,14 +15,15 @@ from django.utils import timezone
 
 from assets.fields import ExactDecimalField, validate_currency
 from assets.models import Asset
-from portfolio.columns import ALL, COLUMNS, kinds_needing, kinds_with
-from portfolio.ledger import ONE, ZERO, Kind, Row
+from portfolio.columns import ALL, kinds_needing, kinds_with
+from portfolio.ledger import KINDS, ONE, ZERO, Kind, Row
 
 if TYPE_CHECKING:
     from portfolio.models import Portfolio
 
 POSITIVE = ("quantity", "to_amount", "rate", "fee_rate", "settlement_rate")
-NOT_NEGATIVE = ("price", "fee", "tax", "cost_share")
+NOT_NEGATIVE = ("price", "fee", "tax", "cost_share", "cost", "base_cost", "base_value")
+TEXTS = ("fee_currency", "settlement_currency", "to_currency", "option_right")
 LABELS = {
     "transfer_in": "Transfer in",
     "transfer_out": "Transfer out",
@@ -73,42 +76,36 @@ def rebuild(portfolio_ids: Collection[int]) -> None:
         events.portfolio_changed(portfolio.pk)
 
 
-def _only_with(column: str, is_empty: models.Q) -> models.CheckConstraint:
+def _fits(column: str) -> models.Q:
     """The column is filled in the kinds that need it, and empty in those that do not have it."""
-    filled = models.Q(~is_empty, type__in=kinds_with(column))
-    condition = models.Q(is_empty, ~models.Q(type__in=kinds_needing(column))) | filled
-    return models.CheckConstraint(condition=condition, name=f"transaction_{column}_fits_its_type")
+    is_empty = models.Q(**({column: ""} if column in TEXTS else {f"{column}__isnull": True}))
+    missing_is_fine = ~models.Q(type__in=kinds_needing(column))
+    return (is_empty & missing_is_fine) | (~is_empty & models.Q(type__in=kinds_with(column)))
+
+
+def _has_sign(column: str, lookup: str) -> models.Q:
+    return models.Q(**{f"{column}__isnull": True}) | models.Q(**{f"{column}__{lookup}": True})
 
 
 def _constraints() -> list[models.BaseConstraint]:
-    texts = ("fee_currency", "settlement_currency", "to_currency", "option_right")
-    found: list[models.BaseConstraint] = [
-        _only_with(name, models.Q(**{name: ""} if name in texts else {f"{name}__isnull": True}))
-        for name in ALL
-    ]
-    for names, lookup in ((POSITIVE, "is_positive"), (NOT_NEGATIVE, "is_not_negative")):
-        found += [
-            models.CheckConstraint(
-                condition=models.Q(**{f"{name}__isnull": True}) | models.Q(**{f"{name}__{lookup}": True}),
-                name=f"transaction_{name}_{lookup}",
-            )
-            for name in names
-        ]
-    fees = models.Q(fee=ZERO) | models.Q(type__in=kinds_with("fee_currency"))
-    trade = models.UniqueConstraint(
-        fields=["portfolio", "trade_id"],
-        condition=~models.Q(trade_id="") & models.Q(reverses__isnull=True),
-        name="one_transaction_per_trade_id",
-    )
-    return [*found, models.CheckConstraint(condition=fees, name="transaction_fee_fits_its_type"), trade]
+    fee = models.Q(fee=ZERO) | models.Q(type__in=kinds_with("fee"))
+    signs = [_has_sign(name, "is_positive") for name in POSITIVE]
+    signs += [_has_sign(name, "is_not_negative") for name in NOT_NEGATIVE]
+    conditions = {
+        "transaction_has_its_own_columns": reduce(and_, map(_fits, ALL), fee),
+        "transaction_numbers_have_their_sign": reduce(and_, signs),
+    }
+    return [models.CheckConstraint(condition=one, name=name) for name, one in conditions.items()]
 
 
 class Transaction(models.Model):
     """A row of the ledger. Which columns a type has is `portfolio.columns`'s table; numbers are positive."""
 
-    portfolio = models.ForeignKey("portfolio.Portfolio", on_delete=models.CASCADE, related_name="transactions")
+    portfolio = models.ForeignKey(
+        "portfolio.Portfolio", on_delete=models.CASCADE, related_name="transactions"
+    )
     type = models.CharField(
-        max_length=20, choices=[(kind, LABELS.get(kind, kind.capitalize())) for kind in COLUMNS]
+        max_length=20, choices=[(kind, LABELS.get(kind, kind.capitalize())) for kind in KINDS]
     )
     asset = models.ForeignKey(
         Asset, on_delete=models.PROTECT, null=True, blank=True, related_name="transactions"

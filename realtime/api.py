@@ -23,7 +23,7 @@ from assets.api import find_asset, last_quotes, with_last_close
 from assets.market import session_start
 from assets.models import Asset, PriceBar
 from assets.serializers import ExactDecimal, Moment
-from portfolio.models import CLOCK_TOLERANCE
+from portfolio.booking import CLOCK_TOLERANCE
 from realtime.bus import is_live, read_feeds_sync
 from realtime.jobs import JobState, read_job, request_update
 from realtime.manual_price import publish_manual_price

@@ -18,12 +18,12 @@ PURE = [
     "assets/sessions.py",
     "portfolio/arithmetic.py",
     "portfolio/books.py",
-    "portfolio/events.py",
+    "portfolio/columns.py",
     "portfolio/ledger.py",
     "portfolio/lots.py",
+    "portfolio/receipts.py",
     "portfolio/rows.py",
     "portfolio/valuation.py",
-    "realtime/bus.py",
     "realtime/protocol.py",
 ]
 # The runner and what feeds are made of; every other file there is a vendor's.

@@ -51,18 +51,24 @@ def test_every_page_opens(admin: Client, bought: Transaction) -> None:
         assert admin.get(f"/admin/{app}/{name}/{key}/change/").status_code == 200, model
 
 
-def test_a_row_that_a_later_sale_needs_is_not_deleted(admin: Client, bought: Transaction) -> None:
-    page = f"/admin/portfolio/transaction/{bought.pk}/delete/"
-    answer = admin.post(page, {"post": "yes"}, follow=True)
-    assert "Nothing was changed: expected a sale of at most 0 ACME" in answer.content.decode()
-    several = {
-        "action": "delete_selected",
-        "_selected_action": [bought.pk],
-        "post": "yes",
-    }
+def test_rows_are_reversed_not_edited_or_deleted(admin: Client, bought: Transaction) -> None:
+    page = f"/admin/portfolio/transaction/{bought.pk}/"
+    assert admin.post(f"{page}delete/", {"post": "yes"}).status_code == 403
+    assert admin.post(f"{page}change/", {"quantity": "7"}).status_code == 403
+    several = {"action": "reverse", "_selected_action": [bought.pk]}
     answer = admin.post("/admin/portfolio/transaction/", several, follow=True)
-    assert "Nothing was changed" in answer.content.decode()
+    assert "Nothing was reversed: expected a sale of at most 0 ACME" in answer.content.decode()
     assert Transaction.objects.count() == 3
+    several["_selected_action"] = [row.pk for row in Transaction.objects.all()]
+    answer = admin.post("/admin/portfolio/transaction/", several, follow=True)
+    assert "3 reversed." in answer.content.decode()
+    assert Transaction.objects.filter(type="reversal").count() == 3
+
+
+def test_a_portfolio_is_deleted_with_its_rows(admin: Client, bought: Transaction) -> None:
+    page = f"/admin/portfolio/portfolio/{bought.portfolio_id}/delete/"
+    assert admin.post(page, {"post": "yes"}).status_code == 302
+    assert not Transaction.objects.exists()
 
 
 def test_a_form_says_what_the_ledger_refuses(admin: Client, bought: Transaction) -> None:

@@ -51,11 +51,17 @@ def buy(client: APIClient, portfolio: Portfolio, **values: Any) -> Any:
 def test_a_portfolio_is_opened_renamed_and_deleted(client: APIClient) -> None:
     made = client.post("/api/portfolios/", {"name": "Growth", "currency": "EUR"})
     assert made.status_code == 201
-    assert set(made.json()) == {"id", "name", "currency", "created_at"}
+    assert {"id", "name", "currency", "created_at"} < set(made.json())
+    assert (made.json()["lot_method"], made.json()["time_zone"], made.json()["short_sales"]) == (
+        "fifo",
+        "UTC",
+        False,
+    )
     assert made.json()["created_at"].endswith("Z")
     url = f"/api/portfolios/{made.json()['id']}/"
     assert client.patch(url, {"name": "Value"}).json()["name"] == "Value"
-    assert client.patch(url, {"currency": "USD"}).status_code == 400
+    assert client.patch(url, {"currency": "usd"}).status_code == 400
+    assert client.patch(url, {"currency": "USD"}).json()["currency"] == "USD"
     assert client.put(url, {"name": "x", "currency": "EUR"}).status_code == 405
     assert client.delete(url).status_code == 204
     assert client.get("/api/portfolios/").json() == {
@@ -208,6 +214,25 @@ def test_a_row_that_a_later_sale_needs_stays(client: APIClient, portfolio: Portf
     assert client.delete(f"{rows_url(portfolio)}{sold}/").status_code == 204
     assert client.delete(f"{rows_url(portfolio)}{bought}/").status_code == 204
     assert not Position.objects.exists()
+
+
+def test_a_reversed_row_stays_and_says_by_which(client: APIClient, portfolio: Portfolio, acme: Asset) -> None:
+    bought = buy(client, portfolio).json()
+    url = f"{rows_url(portfolio)}{bought['id']}/"
+    assert client.delete(url).status_code == 204
+    reversal = client.get(rows_url(portfolio)).json()["results"][0]
+    assert (reversal["type"], reversal["reverses"], reversal["time"]) == (
+        "reversal",
+        bought["id"],
+        bought["time"],
+    )
+    assert client.get(url).json() == {**bought, "reversed_by": reversal["id"]}
+    assert client.get(f"{rows_url(portfolio)}?reversed=0").json()["count"] == 0
+    again = client.delete(url)
+    assert again.status_code == 400 and "has not been reversed already" in again.json()["detail"]
+    undo = client.delete(f"{rows_url(portfolio)}{reversal['id']}/")
+    assert undo.status_code == 400 and "no reversal itself" in undo.json()["detail"]
+    assert buy(client, portfolio, type="reversal").status_code == 400
 
 
 def test_lists_come_in_pages(client: APIClient, portfolio: Portfolio) -> None:

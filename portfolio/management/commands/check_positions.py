@@ -10,7 +10,7 @@ from django.db import transaction
 
 from assets.fields import plain
 from assets.models import Asset
-from portfolio.ledger import LedgerError
+from portfolio.ledger import ZERO, LedgerError
 from portfolio.models import Portfolio
 from portfolio.transaction import rebuild
 
@@ -54,10 +54,13 @@ class Command(BaseCommand):
             return [f"cannot be booked: {error}"]
         stored = dict(portfolio.positions.values_list("asset_id", "quantity"))
         symbols = dict(Asset.objects.filter(pk__in={*booked, *stored}).values_list("pk", "symbol"))
+        pairs = {
+            symbols[asset]: (stored.get(asset, ZERO), booked.get(asset, ZERO)) for asset in {*booked, *stored}
+        }
         return [
-            f"{symbols[asset]}: stored {plain(stored.get(asset, 0))}, booked {plain(booked.get(asset, 0))}"
-            for asset in sorted({*booked, *stored}, key=lambda one: symbols[one])
-            if stored.get(asset, 0) != booked.get(asset, 0)
+            f"{symbol}: stored {plain(was)}, booked {plain(wanted)}"
+            for symbol, (was, wanted) in sorted(pairs.items())
+            if was != wanted
         ]
 
     def _rebuild(self, key: int) -> bool:
