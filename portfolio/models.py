@@ -19,13 +19,14 @@ from django.utils import timezone
 from assets.fields import ExactDecimalField, validate_currency
 from assets.models import Asset
 from portfolio.ledger import Books, Row, replay
+from portfolio.receipt_store import ReceiptSegment
 from portfolio.transaction import Transaction, TransactionQuerySet, of_portfolio, rebuild
 from portfolio.valuation import Holdings, hold
 
 __all__ = [
     "Portfolio",
     "Position",
-   
+    "ReceiptSegment",
     "Transaction",
     "TransactionQuerySet",
     "WatchlistItem",

@@ -55,7 +55,9 @@ def test_a_receipt_of_its_own_needs_no_stream() -> None:
     assert (found.portfolio_id, found.basis, found.at_us) == (7, b"basis", 5)
 
 
-@pytest.mark.parametrize("text", ["", "-", "abc-1", "x" * 16, "é" * 16 + "-1", "0" * 16 + "-", "0" * 16 + "-zz"])
+@pytest.mark.parametrize(
+    "text", ["", "-", "abc-1", "x" * 16, "é" * 16 + "-1", "0" * 16 + "-", "0" * 16 + "-zz"]
+)
 def test_what_can_be_no_id_is_refused(text: str) -> None:
     with pytest.raises(ReceiptError, match="expected a receipt's id"):
         parse_id(text)
