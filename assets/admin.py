@@ -1,18 +1,24 @@
-"""Assets in the admin. Prices are shown, not edited: they come from feeds or `POST /api/assets/<symbol>/prices/`."""
+"""Assets in the admin. Prices are shown, not edited: they come from feeds or `POST /api/assets/<symbol>/prices/`.
+
+Sessions are shown too: `manage.py update_calendars` owns them, and would take back what was edited here.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.http import HttpRequest
 
-from assets.models import Asset, FeedSymbol, PriceBar
+from assets.models import Asset, FeedSymbol, PriceBar, Split, TradingSession
 
 if TYPE_CHECKING:
     AssetModelAdmin = admin.ModelAdmin[Asset]
     BarModelAdmin = admin.ModelAdmin[PriceBar]
+    SessionModelAdmin = admin.ModelAdmin[TradingSession]
+    SplitModelAdmin = admin.ModelAdmin[Split]
     FeedSymbolRows = admin.TabularInline[FeedSymbol, Asset]
 else:
-    AssetModelAdmin = BarModelAdmin = admin.ModelAdmin  # generic only to the type checker
+    # Generic only to the type checker.
+    AssetModelAdmin = BarModelAdmin = SessionModelAdmin = SplitModelAdmin = admin.ModelAdmin
     FeedSymbolRows = admin.TabularInline
 
 
@@ -27,12 +33,14 @@ class AssetAdmin(AssetModelAdmin):
         "symbol",
         "name",
         "asset_class",
+        "base_currency",
         "currency",
+        "calendar",
         "current_price",
         "price_as_of",
         "price_source",
     ]
-    list_filter = ["asset_class", "currency", "price_source"]
+    list_filter = ["asset_class", "currency", "calendar", "price_source"]
     search_fields = ["symbol", "name"]
     readonly_fields = ["current_price", "price_as_of", "price_source", "last_updated", "created_at"]
     inlines = [FeedSymbolInline]
@@ -50,3 +58,28 @@ class PriceBarAdmin(BarModelAdmin):
     search_fields = ["asset__symbol"]
     autocomplete_fields = ["asset"]
     date_hierarchy = "start"
+
+
+@admin.register(Split)
+class SplitAdmin(SplitModelAdmin):
+    list_display = ["asset", "ex_date", "numerator", "denominator", "effective_at"]
+    list_select_related = ["asset"]
+    search_fields = ["asset__symbol"]
+    autocomplete_fields = ["asset"]
+    date_hierarchy = "ex_date"
+
+
+@admin.register(TradingSession)
+class TradingSessionAdmin(SessionModelAdmin):
+    list_display = ["calendar", "date", "open", "close", "breaks"]
+    list_filter = ["calendar"]
+    date_hierarchy = "date"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,4 +1,4 @@
-"""Registers the app."""
+"""Registers the app and the receivers that keep remembered calendars true."""
 
 from django.apps import AppConfig
 
@@ -6,3 +6,6 @@ from django.apps import AppConfig
 class AssetsConfig(AppConfig):
     name = "assets"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from assets import calendars  # noqa: F401  (connects its receivers)

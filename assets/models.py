@@ -1,15 +1,19 @@
-"""Assets, what each source calls them, and their stored bars.
+"""Assets, what each source calls them, their stored bars and splits, and the sessions of exchanges.
 
 The hot price lives in Redis (`assets.snapshots`); the columns here are a throttled copy that survives its loss.
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, date, datetime, time
+from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 
-from assets.fields import ExactDecimalField
+from assets.calendar_names import validate_calendar, zone_of
+from assets.fields import ExactDecimalField, validate_currency
+from assets.rates import MINOR_UNITS
 
 SYMBOL = re.compile(r"[A-Z0-9._:|/^=-]{1,64}")
 
@@ -35,6 +39,10 @@ class AssetClass(models.TextChoices):
     CRYPTO = "crypto", "Crypto"
     FUND = "fund", "Fund"
     FX = "fx", "Currency pair"
+    OPTION = "option", "Option"
+    BOND = "bond", "Bond"
+    INDEX = "index", "Index"
+    COMMODITY = "commodity", "Commodity or metal"
     OTHER = "other", "Other"
 
 
@@ -44,10 +52,15 @@ class Asset(models.Model):
     symbol = models.CharField(max_length=64, unique=True, validators=[validate_symbol])
     name = models.CharField(max_length=200, blank=True)
     asset_class = models.CharField(max_length=16, choices=AssetClass, default=AssetClass.OTHER)
-    currency = models.CharField(max_length=10, default="USD")
+    # Of a currency pair: what its price is for one unit of, in `currency`. Rates are found by these two columns.
+    base_currency = models.CharField(max_length=10, blank=True, validators=[validate_currency])
+    # Always the major one, pounds and not pence.
+    currency = models.CharField(max_length=10, default="USD", validators=[validate_currency])
     # Contract multiplier times price unit; 1 for whatever is quoted per piece in its major currency.
     multiplier = ExactDecimalField(default=1)
-    calendar = models.CharField(max_length=16, default="24/7")
+    calendar = models.CharField(max_length=16, default="24/7", validators=[validate_calendar])
+    may_be_negative = models.BooleanField(default=False, help_text="Prices of zero and below are real.")
+    expires_on = models.DateField(null=True, blank=True)
     current_price = ExactDecimalField(null=True, blank=True, editable=False)
     price_as_of = models.DateTimeField(null=True, blank=True, editable=False)
     price_source = models.CharField(max_length=32, blank=True, editable=False)
@@ -57,10 +70,40 @@ class Asset(models.Model):
 
     class Meta:
         ordering = ["symbol"]
-        constraints = [models.CheckConstraint(condition=~models.Q(symbol=""), name="asset_symbol_not_empty")]
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(symbol=""), name="asset_symbol_not_empty"),
+            models.CheckConstraint(
+                condition=(models.Q(asset_class="fx") & ~models.Q(base_currency=""))
+                | (~models.Q(asset_class="fx") & models.Q(base_currency="")),
+                name="asset_base_currency_of_pairs",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(base_currency=models.F("currency")), name="asset_pair_of_two_currencies"
+            ),
+            models.UniqueConstraint(
+                fields=["base_currency", "currency"],
+                condition=~models.Q(base_currency=""),
+                name="one_asset_per_currency_pair",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.symbol
+
+    def clean(self) -> None:
+        problems = {}
+        for column in ("currency", "base_currency"):
+            if major := MINOR_UNITS.get(getattr(self, column)):
+                problems[column] = f"expected {major} with a multiplier of 0.01, was {getattr(self, column)}"
+        is_pair = self.asset_class == AssetClass.FX
+        if is_pair != bool(self.base_currency):
+            problems["base_currency"] = f"expected {'a' if is_pair else 'no'} currency with this asset class"
+        elif is_pair and self.base_currency == self.currency:
+            problems["base_currency"] = f"expected another currency than {self.currency}"
+        if self.multiplier is not None and self.multiplier <= 0:
+            problems["multiplier"] = f"expected more than 0, was {self.multiplier:f}"
+        if problems:
+            raise ValidationError(problems)
 
 
 class FeedSymbol(models.Model):
@@ -80,6 +123,69 @@ class FeedSymbol(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}:{self.symbol}"
+
+
+class Split(models.Model):
+    """From `ex_date` on, `denominator` old units are `numerator` new ones.
+
+    Prices from before `effective_at` are divided where they are read; nothing that is stored is rewritten. What
+    a portfolio holds is multiplied by a row of its own ledger.
+    """
+
+    asset = models.ForeignKey(Asset, on_delete=models.CASCADE, related_name="splits")
+    ex_date = models.DateField()
+    numerator = models.PositiveIntegerField(validators=[MinValueValidator(1)])
+    denominator = models.PositiveIntegerField(default=1, validators=[MinValueValidator(1)])
+    # 00:00 of the ex-date in the exchange's time zone: a trade before the open is in new units already.
+    effective_at = models.DateTimeField(blank=True)
+
+    class Meta:
+        ordering = ["asset_id", "ex_date"]
+        constraints = [
+            models.UniqueConstraint(fields=["asset", "ex_date"], name="one_split_per_asset_and_date"),
+            models.CheckConstraint(
+                condition=models.Q(numerator__gt=0, denominator__gt=0), name="split_of_positive_numbers"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.asset} {self.numerator}:{self.denominator} on {self.ex_date}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.effective_at is None:
+            self.effective_at = midnight_of(self.asset.calendar, self.ex_date)
+        super().save(*args, **kwargs)
+
+
+def midnight_of(calendar: str, day: date) -> datetime:
+    """Returns when a date begins where an exchange is."""
+    return datetime.combine(day, time(), zone_of(calendar)).astimezone(UTC)
+
+
+class TradingSession(models.Model):
+    """A session of an exchange, as `manage.py update_calendars` stores it; times in UTC."""
+
+    calendar = models.CharField(max_length=16)
+    date = models.DateField()
+    open = models.DateTimeField()
+    close = models.DateTimeField()
+    # Pairs of times; the session goes on after each.
+    breaks = models.JSONField(default=list, blank=True)
+    # Tells other processes that what they remember is old.
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["calendar", "date"]
+        indexes = [models.Index(fields=["calendar", "updated_at"], name="session_by_change")]
+        constraints = [
+            models.UniqueConstraint(fields=["calendar", "date"], name="one_session_per_calendar_and_date"),
+            models.CheckConstraint(
+                condition=models.Q(close__gt=models.F("open")), name="session_closes_after_its_open"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.calendar} {self.date}"
 
 
 class PriceBarQuerySet(models.QuerySet["PriceBar"]):

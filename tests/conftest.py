@@ -55,6 +55,14 @@ def empty_redis(redis_url: str) -> None:
         client.flushdb()
 
 
+@pytest.fixture(autouse=True)
+def no_remembered_calendars() -> None:
+    """What a test stored of sessions is rolled back, and must not be remembered either."""
+    from assets.calendars import forget_calendars
+
+    forget_calendars()
+
+
 @pytest.fixture(scope="module")
 def live_system(
     tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[Path], dict[str, str]]

@@ -1,0 +1,131 @@
+"""What the database and the forms refuse of assets, currency pairs, splits and sessions."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+
+from assets.models import Asset, AssetClass, Split, TradingSession
+from tests.assets.builders import at, make_asset, make_pair, store_session
+
+pytestmark = pytest.mark.django_db
+D = Decimal
+
+
+@pytest.mark.parametrize(
+    ("columns", "field"),
+    [
+        ({"asset_class": "fx"}, "base_currency"),
+        ({"base_currency": "EUR"}, "base_currency"),
+        ({"asset_class": "fx", "base_currency": "USD"}, "base_currency"),
+        ({"asset_class": "fx", "base_currency": "GBX"}, "base_currency"),
+        ({"asset_class": "fx", "base_currency": "euro"}, "base_currency"),
+        ({"asset_class": "future"}, "asset_class"),
+        ({"currency": "GBX"}, "currency"),
+        ({"currency": "GBp"}, "currency"),
+        ({"currency": "dollars"}, "currency"),
+        ({"calendar": "Wall Street"}, "calendar"),
+        ({"multiplier": D(0)}, "multiplier"),
+        ({"multiplier": D(-1)}, "multiplier"),
+    ],
+)
+def test_a_form_names_the_column_that_is_wrong(columns: dict[str, Any], field: str) -> None:
+    asset = Asset(**{"symbol": "A", "currency": "USD", **columns})
+    with pytest.raises(ValidationError) as caught:
+        asset.full_clean()
+    assert set(caught.value.message_dict) == {field}
+
+
+def test_options_bonds_indices_and_metals_are_assets_and_futures_are_not() -> None:
+    for asset_class in ("option", "bond", "index", "commodity", "equity", "crypto", "fund", "other"):
+        Asset(symbol="A", asset_class=asset_class, expires_on=date(2026, 12, 18)).full_clean()
+    assert "future" not in AssetClass.values
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"asset_class": "fx"},
+        {"base_currency": "EUR"},
+        {"asset_class": "fx", "base_currency": "USD"},
+    ],
+)
+def test_the_database_knows_what_a_currency_pair_is(columns: dict[str, str]) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make_asset("A", **columns)
+
+
+def test_there_is_one_asset_for_a_currency_pair() -> None:
+    make_pair("EURUSD")
+    make_pair("USDEUR")
+    make_asset("A")
+    make_asset("B")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make_pair("X", base_currency="EUR", currency="USD")
+
+
+@pytest.mark.parametrize(
+    ("calendar", "effective_at"),
+    [
+        ("XNYS", "2026-11-19T05:00"),
+        ("XNSE", "2026-11-18T18:30"),
+        ("XLON", "2026-11-19T00:00"),
+        ("24/7", "2026-11-19T00:00"),
+    ],
+)
+def test_a_split_is_effective_at_midnight_where_its_exchange_is(calendar: str, effective_at: str) -> None:
+    split = Split(asset=make_asset(calendar=calendar), ex_date=date(2026, 11, 19), numerator=10)
+    split.full_clean()
+    split.save()
+    assert split.effective_at == at(effective_at)
+
+
+def test_a_split_may_say_itself_when_it_is_effective() -> None:
+    moment = at("2026-11-19T14:30")
+    made = Split.objects.create(
+        asset=make_asset(), ex_date=date(2026, 11, 19), numerator=3, effective_at=moment
+    )
+    assert made.effective_at == moment
+
+
+@pytest.mark.parametrize("numbers", [{"numerator": 0}, {"numerator": 1, "denominator": 0}])
+def test_a_split_of_nothing_is_refused(numbers: dict[str, int]) -> None:
+    split = Split(asset=make_asset(), ex_date=date(2026, 11, 19), **numbers)
+    with pytest.raises(ValidationError):
+        split.full_clean()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        split.save()
+
+
+def test_an_asset_splits_once_a_day() -> None:
+    asset = make_asset()
+    Split.objects.create(asset=asset, ex_date=date(2026, 11, 19), numerator=2)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Split.objects.create(asset=asset, ex_date=date(2026, 11, 19), numerator=3)
+
+
+def test_a_calendar_has_one_session_a_date_that_closes_after_its_open() -> None:
+    store_session("2026-11-19", "14:30", "21:00")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        store_session("2026-11-19", "15:30", "21:00")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        store_session("2026-11-20", "14:30", "14:30")
+    assert str(TradingSession.objects.get()) == "XNYS 2026-11-19"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_half_a_pair_from_before_becomes_an_asset_of_another_class() -> None:
+    before = ("assets", "0002_sessions_splits_and_pairs")
+    executor = MigrationExecutor(connection)
+    latest = executor.loader.graph.leaf_nodes()
+    executor.migrate([before])
+    try:
+        old = executor.loader.project_state([before]).apps
+        old.get_model("assets", "Asset").objects.create(symbol="EURUSD", asset_class="fx", base_currency="")
+    finally:
+        MigrationExecutor(connection).migrate(latest)
+    assert Asset.objects.get(symbol="EURUSD").asset_class == "other"
