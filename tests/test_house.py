@@ -13,7 +13,9 @@ ROOT = Path(__file__).parent.parent
 ORDER = ["config", "realtime", "portfolio", "assets"]
 PURE = [
     "assets/exact.py",
+    "assets/exchanges.py",
     "assets/market.py",
+    "assets/overrides.py",
     "assets/rates.py",
     "assets/sessions.py",
     "portfolio/arithmetic.py",
@@ -100,6 +102,17 @@ def test_imports_go_one_way(package: str) -> None:
 @pytest.mark.parametrize("module", PURE)
 def test_arithmetic_and_protocol_know_no_django(module: str) -> None:
     assert not packages(module) & {"django", "channels", "redis", "rest_framework", "asgiref"}
+
+
+def test_only_the_command_that_stores_sessions_loads_their_library() -> None:
+    """It brings pandas, 60 MB in each process."""
+    users = {
+        module
+        for package in ORDER
+        for module in modules(package)
+        if packages(module) & {"exchange_calendars", "pandas", "numpy"}
+    }
+    assert users == {"assets/management/commands/update_calendars.py"}
 
 
 def test_a_feed_knows_nothing_of_redis_settings_or_browsers() -> None:
