@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from portfolio.arithmetic import ONE, ZERO
-from portfolio.lots import Account, Entry, LotMethod
+from portfolio.lots import Account, Entry, LotMethod, Trade
 from portfolio.rows import LedgerError, Row
 
 
@@ -106,7 +106,7 @@ class Books:
     def of_units(self, row: Row, symbol: str, currency: str, multiplier: Decimal, prefix: str) -> Account:
         account = self.account(symbol, currency, multiplier)
         if (account.currency, account.multiplier) != (currency, multiplier):
-            if any(entry.quantity or entry.split for entry in account.entries):
+            if any(entry.quantity for entry in account.entries):
                 if account.currency != currency:
                     raise LedgerError(
                         f"expected {account.currency}, was {currency}", row, prefix + "currency"
@@ -134,15 +134,59 @@ class Books:
         *,
         flow: Decimal = ZERO,
         income: Decimal = ZERO,
+        charge: Decimal = ZERO,
         linked: bool = True,
     ) -> None:
         """Moves cash: `native` of the row's currency comes in, less tax and fee, in the currency of settlement.
 
-        Fees of a row that is linked to an asset are told there, those of others with the cash that pays them.
+        Fees of a row that is linked to an asset are told there, those of others with the cash that pays them;
+        `charge` is what the amount itself has of them.
         """
         for leg in legs(row, native, base):
-            self.enter_cash(leg, row, flow=flow, income=income, fee=ZERO if linked else leg.charge)
-            flow = income = ZERO
+            fee = ZERO if linked else leg.charge + charge
+            self.enter_cash(leg, row, flow=flow, income=income, fee=fee)
+            flow = income = charge = ZERO
+
+    def pay_expense(self, account: Account, row: Row) -> None:
+        """Pays the fee of a row that moves no other cash, and is part of no cost."""
+        account.charge(row)
+        for leg in legs(row, ZERO, ZERO):
+            if leg.amount:
+                self.enter_cash(leg, row)
+
+    def trade(self, account: Account, trade: Trade) -> None:
+        """Moves units against cash."""
+        row = trade.row
+        realized, realized_base = account.move(trade)
+        account.charge(row, is_in_cost=True)
+        self.pay(row, -trade.value, -trade.value_base)
+        account.entries.append(
+            entry_of(
+                row,
+                quantity=trade.quantity,
+                value=trade.value_base,
+                fee=row.fee_base + row.tax_base,
+                realized=realized,
+                realized_base=realized_base,
+            )
+        )
+
+    def at_price(self, row: Row, quantity: Decimal, unit: Decimal) -> Trade:
+        """A trade at a price, `unit` in money; its fee is shared by quantity."""
+        value = quantity * unit
+        value_base = self.worth(row, value)
+        is_own_fee = row.fee_currency in (None, row.currency) and row.fee_rate is None
+        return Trade(
+            row=row,
+            quantity=quantity,
+            value=value,
+            value_base=value_base,
+            unit=unit,
+            unit_base=unit * row.rate if value_base == value * row.rate else None,
+            charge=row.fee_native,
+            charge_base=row.fee_base,
+            charge_rate=row.rate if is_own_fee else None,
+        )
 
     def owe(self, row: Row, native: Decimal, base: Decimal) -> None:
         """As `pay`, but what is not a fee in a currency of its own comes at the row's time of payment."""

@@ -7,8 +7,9 @@ of this ledger's business.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from decimal import Decimal, localcontext
+from decimal import localcontext
 
+from portfolio import corporate_actions as actions
 from portfolio.arithmetic import CENT, EXACT, HUNDRED, ONE, PERCENT, PLACES, RATIO, ZERO, div
 from portfolio.books import Books, CashAccount, Leg, Receivable, entry_of
 from portfolio.lots import LOT_METHODS, Account, Entry, Lot, LotMethod, Trade
@@ -85,7 +86,7 @@ def replay(
             check(row)
             _check_base(books, row)
             books.collect(row.time)
-            _book(books, row)
+            _BOOKED[row.kind](books, row)
         books.collect(until)
     return books
 
@@ -126,49 +127,112 @@ def _book_trade(books: Books, row: Row) -> None:
         raise Oversold(
             f"expected a sale of at most {account.quantity:f} {row.symbol} held then; {row}", row, "quantity"
         )
-    value_base = books.worth(row, row.value)
-    realized = account.move(trade_of(row, value_base))
-    account.fees_base += row.fee_base
-    account.taxes_base += row.tax_base
-    books.pay(row, -row.value, -value_base)
+    books.trade(account, books.at_price(row, row.signed, row.price * row.multiplier))
+
+
+def _book_transfer_in(books: Books, row: Row) -> None:
+    """Flows in at its market value; the lot keeps the cost and the date it had elsewhere."""
+    account = books.traded(row)
+    market = books.worth(row, row.value)
+    cost = row.cost or row.value
+    cost_base = cost * row.rate if row.cost else market
+    if row.base_cost is not None and row.currency != books.base:
+        cost_base = row.base_cost
+    realized, realized_base = account.move(
+        Trade(row=row, quantity=row.quantity, value=cost, value_base=cost_base, opened=row.opened)
+    )
+    books.flows_base += cost_base
+    books.pay_expense(account, row)
     account.entries.append(
         entry_of(
             row,
-            quantity=row.signed,
-            value=value_base,
-            fee=row.fee_base + row.tax_base,
-            realized=realized[0],
-            realized_base=realized[1],
+            quantity=row.quantity,
+            value=market,
+            flow=market,
+            fee=row.fee_base,
+            realized=realized,
+            realized_base=realized_base,
         )
     )
 
 
-def trade_of(row: Row, value_base: Decimal) -> Trade:
-    unit = row.price * row.multiplier
-    return Trade(
-        row=row,
-        quantity=row.signed,
-        value=row.value,
-        value_base=value_base,
-        unit=unit,
-        unit_base=unit * row.rate if value_base == row.value * row.rate else None,
-        charge=row.fee_native,
-        charge_base=row.fee_base,
-        charge_rate=row.rate if row.fee_currency in (None, row.currency) and row.fee_rate is None else None,
-    )
+def _book_transfer_out(books: Books, row: Row) -> None:
+    """Flows out at its market value; lots leave at their cost, and nothing is realized."""
+    account = books.traded(row)
+    if row.quantity > account.quantity:
+        raise Oversold(
+            f"expected a transfer of at most {max(account.quantity, ZERO):f} {row.symbol} held then; {row}",
+            row,
+            "quantity",
+        )
+    taken = account.remove(row, row.quantity)
+    books.flows_base -= sum((lot.cost_base for lot in taken), ZERO)
+    market = books.worth(row, row.value)
+    books.pay_expense(account, row)
+    account.entries.append(entry_of(row, quantity=-row.quantity, value=market, flow=market, fee=row.fee_base))
 
 
-def _book(books: Books, row: Row) -> None:
-    book = _BOOKED.get(row.kind)
-    if book is None:
-        raise LedgerError(f"expected a kind that can be booked, was {row.kind}", row, "kind")
-    book(books, row)
+# --- income and expenses ------------------------------------------------------------------------------------
+
+
+def _book_income(books: Books, row: Row) -> None:
+    """A dividend, a coupon, accrued interest; negative where it is paid."""
+    value = books.worth(row, row.amount)
+    if row.symbol is None:
+        books.interest_base += value
+        books.unlinked_fees_base += row.fee_base
+        books.unlinked_taxes_base += row.tax_base
+        books.pay(row, row.amount, value, income=value, linked=False)
+        return
+    account = books.account(row.symbol, row.currency, row.multiplier)
+    if row.currency == account.currency:
+        account.income += row.amount
+    account.income_base += value
+    account.charge(row)
+    account.entries.append(entry_of(row, income=value, fee=row.fee_base + row.tax_base))
+    if row.pay_time is not None and row.pay_time > row.time:
+        books.owe(row, row.amount, value)
+    else:
+        books.pay(row, row.amount, value)
+
+
+def _book_expense(books: Books, row: Row) -> None:
+    """A fee or a tax that no trade and no income has caused."""
+    value = books.worth(row, row.amount)
+    is_fee = row.kind == "fee"
+    if row.symbol is None:
+        books.unlinked_fees_base += value if is_fee else ZERO
+        books.unlinked_taxes_base += ZERO if is_fee else value
+        books.pay(row, -row.amount, -value, charge=value, linked=False)
+        return
+    account = books.account(row.symbol, row.currency, row.multiplier)
+    account.fees_base += value if is_fee else ZERO
+    account.expenses_base += value if is_fee else ZERO
+    account.taxes_base += ZERO if is_fee else value
+    account.entries.append(entry_of(row, fee=value))
+    books.pay(row, -row.amount, -value)
 
 
 _BOOKED: dict[Kind, Callable[[Books, Row], None]] = {
+    "buy": _book_trade,
+    "sell": _book_trade,
     "deposit": _book_flow,
     "withdrawal": _book_flow,
     "convert": _book_convert,
-    "buy": _book_trade,
-    "sell": _book_trade,
+    "transfer_in": _book_transfer_in,
+    "transfer_out": _book_transfer_out,
+    "dividend": _book_income,
+    "interest": _book_income,
+    "fee": _book_expense,
+    "tax": _book_expense,
+    "split": actions.book_split,
+    "bonus": actions.book_split,
+    "cash_in_lieu": actions.book_cash_in_lieu,
+    "return_of_capital": actions.book_return_of_capital,
+    "spinoff": actions.book_spinoff,
+    "merger": actions.book_merger,
+    "symbol_change": actions.book_symbol_change,
+    "expire": actions.book_expiry,
+    "exercise": actions.book_exercise,
+    "assign": actions.book_exercise,
 }

@@ -120,6 +120,13 @@ class Account:
         """The open lots, oldest first."""
         return [lot for _, lot in sorted(self._open.items(), key=lambda item: (item[1].opened, item[0]))]
 
+    def charge(self, row: Row, is_in_cost: bool = False) -> None:
+        """Counts a row's fee and tax; one that is part of a cost or of proceeds is no expense besides."""
+        self.fees_base += row.fee_base
+        self.taxes_base += row.tax_base
+        if not is_in_cost:
+            self.expenses_base += row.fee_base
+
     def move(self, trade: Trade) -> tuple[Decimal, Decimal]:
         """Books a trade and returns what it realized, in the asset's currency and in base."""
         left = trade.quantity
@@ -164,6 +171,22 @@ class Account:
             if not left:
                 break
         return taken
+
+    def receive(self, row: Row, lot: Lot) -> tuple[Decimal, Decimal]:
+        """Takes over a lot from elsewhere, with its date; returns what that realized against lots of the other sign."""
+        if self.quantity and (self.quantity > 0) != (lot.quantity > 0):
+            return self.move(
+                Trade(
+                    row=row,
+                    quantity=lot.quantity,
+                    value=lot.cost,
+                    value_base=lot.cost_base,
+                    opened=lot.opened,
+                    row_id=lot.row_id,
+                )
+            )
+        self._put(lot)
+        return ZERO, ZERO
 
     def replace_lots(self, lots: Iterable[Lot]) -> None:
         """Sets all lots anew; what a corporate action does."""

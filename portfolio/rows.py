@@ -4,10 +4,11 @@ Numbers are positive and `kind` gives the direction; only a dividend and interes
 Money is in the row's `currency`, always a major one: a price in pence becomes money by the asset's `multiplier`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from portfolio.arithmetic import ONE, ZERO, div
@@ -258,9 +259,15 @@ _DEFAULTS: dict[str, Any] = {
     name: Row.__dataclass_fields__[name].default
     for name in dict.fromkeys(name for columns in COLUMNS.values() for name in columns)
 }
-_UNUSED = {
-    kind: tuple(name for name in _DEFAULTS if name not in columns) for kind, columns in COLUMNS.items()
-}
+
+
+def _unused(kind: Kind) -> tuple[tuple[str, ...], Callable[[Row], tuple[Any, ...]], tuple[Any, ...]]:
+    """What a kind must leave alone: the names, their reader, which is one call for all of them, the defaults."""
+    names = tuple(name for name in _DEFAULTS if name not in COLUMNS[kind])
+    return names, attrgetter(*names), tuple(_DEFAULTS[name] for name in names)
+
+
+_UNUSED = {kind: _unused(kind) for kind in COLUMNS}
 _NUMBERS = {
     kind: tuple((name, wanted) for name, wanted in {"rate": _POSITIVE, **columns}.items() if wanted)
     for kind, columns in COLUMNS.items()
@@ -275,9 +282,10 @@ def check(row: Row) -> None:
     if row.time.tzinfo is None:
         raise LedgerError("expected a time with its zone, was one without", row, "time")
     _check_asset(row)
-    for name in _UNUSED[row.kind]:
-        if getattr(row, name) != _DEFAULTS[name]:
-            raise LedgerError(f"expected none with a {row.kind}, was {_text(getattr(row, name))}", row, name)
+    unused, read_unused, defaults = _UNUSED[row.kind]
+    if (found := read_unused(row)) != defaults:
+        name = next(name for name, a, b in zip(unused, found, defaults, strict=True) if a != b)
+        raise LedgerError(f"expected none with a {row.kind}, was {_text(getattr(row, name))}", row, name)
     for name, wanted in _NUMBERS[row.kind]:
         _check_number(row, name, wanted)
     if row.base_value is not None:
@@ -305,6 +313,8 @@ def _check_asset(row: Row) -> None:
 def _check_number(row: Row, name: str, wanted: str) -> None:
     number = getattr(row, name)
     if number is None:
+        return
+    if not number and wanted == _NOT_NEGATIVE:
         return
     if isinstance(number, Decimal) and not number.is_finite():
         raise LedgerError(f"expected a finite number, was {number}", row, name)

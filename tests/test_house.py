@@ -21,6 +21,7 @@ PURE = [
     "portfolio/arithmetic.py",
     "portfolio/books.py",
     "portfolio/columns.py",
+    "portfolio/corporate_actions.py",
     "portfolio/ledger.py",
     "portfolio/lots.py",
     "portfolio/receipts.py",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from portfolio.ledger import EXACT, Books, LedgerError, Oversold, Row, replay
 from tests.portfolio.builders import NOW, days_ago, make_row
+from tests.portfolio.tables import expect, moment, table
 
 D = Decimal
 
@@ -98,25 +99,6 @@ def test_rows_of_one_moment_follow_their_row_order() -> None:
         replay([buy, replace(sell, order=(0, 1))])
 
 
-@pytest.mark.parametrize(
-    ("row", "field"),
-    [
-        (make_row("buy", quantity="0", price="1"), "quantity"),
-        (make_row("sell", quantity="-1", price="1"), "quantity"),
-        (make_row("buy", quantity="1", price="-1"), "price"),
-        (make_row("buy", quantity="1", price="1", fee="-1"), "fee"),
-        (make_row("deposit", amount="0"), "amount"),
-        (make_row("withdrawal", amount="-5"), "amount"),
-        (make_row("deposit", amount="1", symbol="ACME"), "symbol"),
-        (make_row("buy", quantity="1", price="1", symbol=None), "symbol"),
-    ],
-)
-def test_numbers_that_no_transaction_can_have_are_refused(row: Row, field: str) -> None:
-    with pytest.raises(LedgerError) as caught:
-        replay([row])
-    assert caught.value.field == field
-
-
 def test_fees_of_cash_rows_belong_to_no_asset() -> None:
     books = replay([make_row("deposit", amount="100", fee="1"), make_row("withdrawal", amount="40", fee="2")])
     assert [books.cash["USD"].balance, books.flows_base, books.unlinked_fees_base] == [D(57), D(60), D(3)]
@@ -125,6 +107,130 @@ def test_fees_of_cash_rows_belong_to_no_asset() -> None:
 def test_cash_is_kept_by_currency() -> None:
     books = replay([make_row("deposit", amount="5"), make_row("deposit", amount="7", currency="EUR")])
     assert {currency: cash.balance for currency, cash in books.cash.items()} == {"USD": 5, "EUR": 7}
+
+
+def test_a_reversal_that_takes_a_later_sales_shares_names_that_sale() -> None:
+    rows = table(
+        """
+        2026-01-05 buy      ACME quantity=5 price=1
+        2026-01-06 buy      ACME quantity=5 price=1
+        2026-01-07 sell     ACME quantity=5 price=1
+        2026-01-08 sell     ACME quantity=3 price=1
+        2026-11-19 reversal      reverses=1
+        """
+    )
+    with pytest.raises(
+        Oversold, match="at most 0 ACME held then; row 4: sell 3 ACME on 2026-01-08"
+    ) as caught:
+        replay(rows)
+    assert caught.value.row.id == 4
+
+
+def test_what_is_later_than_until_is_left_out() -> None:
+    rows = table("2026-01-05 deposit amount=1 \n 2026-01-06 deposit amount=2 \n 2026-01-07 deposit amount=4")
+    books = replay(rows, until=moment("2026-01-06"))
+    assert (books.cash["USD"].balance, books.last_row) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ("deposit currency=EUR rate=1.1 amount=1", "rate"),
+        ("buy ACME currency=USD rate=0.9 quantity=1 price=1 fee=1 fee_currency=EUR fee_rate=0.5", "fee_rate"),
+    ],
+)
+def test_the_portfolios_own_currency_is_worth_exactly_one(row: str, field: str) -> None:
+    with pytest.raises(LedgerError, match="expected 1 for EUR itself, was") as caught:
+        replay(table("2026-01-05 " + row), base="EUR")
+    assert caught.value.field == field
+
+
+def test_a_value_frozen_in_another_base_does_not_touch_the_portfolios_own_currency() -> None:
+    rows = table("2026-01-05 deposit currency=EUR amount=10 base_value=11")
+    expect(replay(rows, base="EUR"), "cash EUR balance=10 paid_base=10 \n books flows_base=10")
+    expect(replay(rows, base="USD"), "cash EUR balance=10 paid_base=11 \n books flows_base=11")
+
+
+def test_entries_tell_what_each_row_did() -> None:
+    rows = table(
+        """
+        2026-01-05 buy        ACME currency=USD rate=0.9 quantity=10 price=10.00 fee=1.00
+        2026-01-06 dividend   ACME currency=USD rate=0.9 amount=4.00 tax=1.00
+        2026-01-07 fee        ACME currency=USD rate=0.9 amount=2.00
+        2026-01-08 tax        ACME currency=USD rate=0.9 amount=3.00
+        2026-01-09 withdrawal      currency=USD rate=0.9 amount=5.00 fee=1.00 fee_currency=EUR fee_rate=1
+        """
+    )
+    books = replay(rows, base="EUR")
+    expect(
+        books,
+        """
+        asset ACME income=4.00 income_base=3.60 fees_base=2.70 expenses_base=1.80 taxes_base=3.60
+        cash  USD  balance=-108.00
+        cash  EUR  balance=-1.00
+        books      flows_base=-4.50 unlinked_fees_base=1.00
+        """,
+    )
+    acme = [(e.row_id, e.kind, e.quantity, e.value, e.fee, e.income) for e in books.accounts["ACME"].entries]
+    assert acme == [
+        (1, "buy", D(10), D("90.00"), D("0.90"), 0),
+        (2, "dividend", 0, 0, D("0.90"), D("3.60")),
+        (3, "fee", 0, 0, D("1.80"), 0),
+        (4, "tax", 0, 0, D("2.70"), 0),
+    ]
+    dollars = [(e.row_id, e.quantity, e.value, e.flow, e.fee) for e in books.cash["USD"].entries]
+    assert dollars == [
+        (1, D("-101.00"), D("-90.90"), 0, 0),
+        (2, D("3.00"), D("2.70"), 0, 0),
+        (3, D("-2.00"), D("-1.80"), 0, 0),
+        (4, D("-3.00"), D("-2.70"), 0, 0),
+        (5, D("-5.00"), D("-4.50"), D("-4.50"), 0),
+    ]
+    (euros,) = books.cash["EUR"].entries
+    assert (euros.quantity, euros.value, euros.flow, euros.fee) == (-1, -1, 0, 1)
+
+
+def test_income_in_another_currency_than_the_assets_counts_in_base() -> None:
+    rows = table(
+        """
+        2026-01-05 dividend ACME currency=USD rate=0.9 amount=4.00
+        2026-01-06 buy      ACME currency=GBP rate=1.2 multiplier=0.01 quantity=10 price=1000
+        2026-01-07 dividend ACME currency=USD rate=0.9 amount=4.00
+        2026-01-08 dividend ACME currency=GBP rate=1.2 multiplier=0.01 amount=1.00
+        """
+    )
+    expect(replay(rows, base="EUR"), "asset ACME cost=100.00 income=1.00 income_base=8.40")
+
+
+def test_a_dividend_may_be_settled_in_another_currency_with_a_fee_in_a_third() -> None:
+    rows = table(
+        """
+        2026-01-05 dividend ACME currency=USD rate=0.9 settlement_currency=EUR settlement_rate=0.9 amount=10 tax=1 \
+            fee=2 fee_currency=GBP fee_rate=1.2 pay_time=2026-01-09
+        """
+    )
+    expect(
+        replay(rows, base="EUR", until=moment("2026-01-08")),
+        "receivable EUR amount=8.1 value=8.1 \n cash GBP balance=-2 paid_base=-2.4",
+    )
+    expect(replay(rows, base="EUR"), "cash EUR balance=8.1 paid_base=8.1 \n books receivables=0")
+
+
+def test_more_than_is_held_cannot_be_transferred_away_even_where_short_sales_are_on() -> None:
+    rows = table("2026-01-05 transfer_out ACME quantity=1 price=1")
+    with pytest.raises(
+        Oversold, match="expected a transfer of at most 0 ACME held then; row 1: transfer_out 1"
+    ):
+        replay(rows, short_sales=True)
+
+
+def test_a_trade_in_another_currency_than_the_assets_is_refused() -> None:
+    rows = table(
+        "2026-01-05 buy ACME quantity=1 price=1 \n 2026-01-06 sell ACME currency=EUR quantity=1 price=1"
+    )
+    with pytest.raises(LedgerError, match="expected USD, was EUR") as caught:
+        replay(rows)
+    assert caught.value.field == "currency"
 
 
 # --- what holds for every ledger ---------------------------------------------------------------------------
