@@ -11,6 +11,7 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
 
 from assets.api import AssetDetail, AssetList, BarList
+from assets.split_api import SplitList
 from portfolio.api import (
     PortfolioViewSet,
     PositionList,
@@ -41,6 +42,7 @@ assets = [
     path("", AssetList.as_view()),
     re_path(r"^(?P<symbol>.+)/bars/$", BarList.as_view()),
     re_path(r"^(?P<symbol>.+)/prices/$", PriceByHand.as_view()),
+    re_path(r"^(?P<symbol>.+)/splits/$", SplitList.as_view()),
     re_path(r"^(?P<symbol>.+)/$", AssetDetail.as_view()),
 ]
 portfolio = [

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 
-from assets.models import Asset
+from assets.models import Asset, Split
 from portfolio.models import Portfolio, Transaction, rebuild
 
 log = logging.getLogger("personal_finance.realtime.portfolio")
@@ -100,6 +100,16 @@ def _portfolio_deleted(instance: Portfolio, **_: Any) -> None:
 def _asset_saved(instance: Asset, created: bool, **_: Any) -> None:
     """A new name, currency or multiplier changes what its holders see; a price is not saved this way."""
     if not created:
-        holders = Transaction.objects.filter(asset=instance).order_by("portfolio_id")
-        for portfolio_id in holders.values_list("portfolio_id", flat=True).distinct():
-            portfolio_changed(portfolio_id)
+        _holders_changed(instance.pk)
+
+
+@receiver([post_save, post_delete], sender=Split)
+def _split_changed(instance: Split, **_: Any) -> None:
+    """What was priced before it is in other units now."""
+    _holders_changed(instance.asset_id)
+
+
+def _holders_changed(asset_id: int) -> None:
+    holders = Transaction.objects.filter(asset_id=asset_id).order_by("portfolio_id")
+    for portfolio_id in holders.values_list("portfolio_id", flat=True).distinct():
+        portfolio_changed(portfolio_id)

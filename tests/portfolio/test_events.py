@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.test import override_settings
 
-from assets.models import Asset
+from assets.models import Asset, Split
 from portfolio.events import GROUP
 from portfolio.models import Portfolio, Transaction
 from tests.portfolio.builders import in_thread
@@ -98,6 +99,27 @@ async def test_a_renamed_portfolio_and_a_renamed_asset_are_told() -> None:
         asset.save()
 
     assert len(await messages_of(work, 3)) == 3
+
+
+@pytest.mark.asyncio
+@pytest.mark.django_db(transaction=True)
+async def test_a_split_is_told_to_those_who_hold_the_asset() -> None:
+    portfolio = await in_thread(make_portfolio)
+
+    def work() -> None:
+        asset, other = Asset.objects.create(symbol="ACME"), Asset.objects.create(symbol="OTHER")
+        Transaction.objects.create(
+            portfolio=portfolio, type="buy", asset=asset, quantity=1, price=1, currency="USD"
+        )
+        Split.objects.create(asset=other, ex_date=date(2026, 11, 19), numerator=2)
+        split = Split.objects.create(asset=asset, ex_date=date(2026, 11, 19), numerator=10)
+        split.delete()
+        portfolio.delete()
+
+    changed = {"type": "portfolio.changed", "portfolio_id": portfolio.pk}
+    told = await messages_of(work, 4)
+    assert told[:3] == [changed] * 3
+    assert told[3]["type"] == "portfolio.removed"
 
 
 @pytest.mark.django_db(transaction=True)
