@@ -9,8 +9,12 @@ from django.core.exceptions import ValidationError as ModelError
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from assets.calendar_names import validate_calendar
+from assets.exact import EXACT
 from assets.fields import ExactDecimalField, validate_currency
 from assets.models import Asset, AssetClass, PriceBar, normal_symbol
+from assets.rates import HUNDREDTH, MINOR_UNITS, ONE
+from assets.sessions import AROUND_THE_CLOCK, FX_DAYS
 
 _column = ExactDecimalField()
 
@@ -94,12 +98,46 @@ def as_decimal(number: Any) -> Decimal | None:
     return None if number is None else Decimal(number)
 
 
+def validate_quoted_currency(code: str) -> None:
+    """Accepts what a price may be in: a currency, or its hundredth, such as GBX, GBp, ZAc or ILA."""
+    if code not in MINOR_UNITS:
+        validate_currency(code)
+
+
 class AssetSerializer(serializers.ModelSerializer[Asset]):
     """An asset with its last value. The context's `quotes` are the records in Redis by symbol."""
 
     symbol = Symbol()
-    asset_class = serializers.ChoiceField(choices=AssetClass.choices, default=AssetClass.OTHER)
-    currency = serializers.CharField(max_length=10, validators=[validate_currency])
+    asset_class = serializers.ChoiceField(
+        choices=AssetClass.choices,
+        default=AssetClass.OTHER,
+        error_messages={
+            "invalid_choice": f"expected one of {', '.join(AssetClass.values)}, was '{{input}}'; "
+            "futures cannot be kept"
+        },
+    )
+    base_currency = serializers.CharField(
+        max_length=10,
+        required=False,
+        allow_blank=True,
+        validators=[validate_currency],
+        help_text="Of a currency pair: what the price is for one unit of.",
+    )
+    currency = serializers.CharField(
+        max_length=10,
+        validators=[validate_quoted_currency],
+        help_text="Of the price. Given as GBX, GBp, ZAc or ILA it is stored as the major one, "
+        "with a multiplier of a hundredth.",
+    )
+    multiplier = ExactDecimal(
+        required=False, help_text="Contract multiplier times price unit: 100 for an option, 0.01 for pence."
+    )
+    calendar = serializers.CharField(
+        max_length=16,
+        required=False,
+        validators=[validate_calendar],
+        help_text="24/7, FX or an exchange's code such as XNYS; left out: FX for pairs and metals, else 24/7.",
+    )
     sources = serializers.SerializerMethodField()
     price = serializers.SerializerMethodField()
     price_as_of = serializers.SerializerMethodField()
@@ -113,18 +151,42 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
             "symbol",
             "name",
             "asset_class",
+            "base_currency",
             "currency",
+            "multiplier",
+            "calendar",
+            "may_be_negative",
+            "expires_on",
             "sources",
             "price",
             "price_as_of",
             "previous_close",
             "quote",
         ]
+        # The database's own conditions are told by `validate`, in words.
+        validators: list[Any] = []
 
     def validate_symbol(self, symbol: str) -> str:
         if Asset.objects.filter(symbol=symbol).exists():
             raise serializers.ValidationError(f"{symbol} exists already")
         return symbol
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["currency"] in MINOR_UNITS:
+            attrs["currency"] = MINOR_UNITS[attrs["currency"]]
+            attrs["multiplier"] = EXACT.multiply(attrs.get("multiplier", ONE), HUNDREDTH)
+        trades_like_currencies = attrs["asset_class"] in (AssetClass.FX, AssetClass.COMMODITY)
+        attrs.setdefault("calendar", (FX_DAYS if trades_like_currencies else AROUND_THE_CLOCK).name)
+        try:
+            asset = Asset(**attrs)
+            asset.clean()
+            asset.clean_fields(exclude=["symbol", "name"])
+        except ModelError as error:
+            raise serializers.ValidationError(error.message_dict) from error
+        pairs = Asset.objects.filter(base_currency=asset.base_currency, currency=asset.currency)
+        if asset.base_currency and (known := pairs.first()):
+            raise serializers.ValidationError({"base_currency": [f"{known} is this pair already"]})
+        return attrs
 
     def _quote(self, asset: Asset) -> Mapping[str, Any] | None:
         quotes: Mapping[str, Mapping[str, Any]] = self.context.get("quotes", {})

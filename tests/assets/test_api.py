@@ -43,7 +43,12 @@ def test_an_asset_is_added_once(client: APIClient) -> None:
         "symbol": "BRK/B",
         "name": "Berkshire",
         "asset_class": "other",
+        "base_currency": "",
         "currency": "USD",
+        "multiplier": 1,
+        "calendar": "24/7",
+        "may_be_negative": False,
+        "expires_on": None,
         "sources": [],
         "price": None,
         "price_as_of": None,
@@ -64,6 +69,18 @@ def test_an_asset_is_added_once(client: APIClient) -> None:
         ({"symbol": 5}, "symbol"),
         ({"currency": "dollars"}, "currency"),
         ({"asset_class": "dream"}, "asset_class"),
+        ({"asset_class": "future"}, "asset_class"),
+        ({"asset_class": "fx"}, "base_currency"),
+        ({"base_currency": "EUR"}, "base_currency"),
+        ({"asset_class": "fx", "base_currency": "USD"}, "base_currency"),
+        ({"asset_class": "fx", "base_currency": "GBX"}, "base_currency"),
+        ({"asset_class": "fx", "base_currency": "euro"}, "base_currency"),
+        ({"calendar": "24/5"}, "calendar"),
+        ({"multiplier": 0}, "multiplier"),
+        ({"multiplier": "much"}, "multiplier"),
+        ({"multiplier": "0.00000000000000001", "currency": "GBX"}, "multiplier"),
+        ({"may_be_negative": "perhaps"}, "may_be_negative"),
+        ({"expires_on": "soon"}, "expires_on"),
     ],
 )
 def test_a_wrong_asset_says_which_field_is_wrong(
@@ -73,6 +90,51 @@ def test_a_wrong_asset_says_which_field_is_wrong(
     assert answer.status_code == 400
     assert field in answer.json()
     assert not Asset.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("quoted", "given", "currency", "multiplier"),
+    [
+        ("GBp", {}, "GBP", "0.01"),
+        ("GBX", {}, "GBP", "0.01"),
+        ("ZAc", {}, "ZAR", "0.01"),
+        ("ILA", {"multiplier": "0.5"}, "ILS", "0.005"),
+        ("GBP", {}, "GBP", "1"),
+        ("USD", {"multiplier": 100}, "USD", "100"),
+    ],
+)
+def test_what_is_quoted_in_pence_is_kept_in_pounds(
+    client: APIClient, quoted: str, given: dict[str, object], currency: str, multiplier: str
+) -> None:
+    answer = client.post("/api/assets/", {"symbol": "A", "name": "A", "currency": quoted, **given})
+    assert answer.status_code == 201
+    stored = Asset.objects.get()
+    assert (stored.currency, stored.multiplier) == (currency, D(multiplier))
+    assert (answer.json()["currency"], D(str(answer.json()["multiplier"]))) == (currency, D(multiplier))
+
+
+def test_a_currency_pair_names_both_and_exists_once(client: APIClient) -> None:
+    pair = {"name": "Euro", "asset_class": "fx", "base_currency": "EUR", "currency": "USD"}
+    answer = client.post("/api/assets/", {"symbol": "EURUSD", **pair})
+    assert (answer.status_code, answer.json()["calendar"]) == (201, "FX")
+    again = client.post("/api/assets/", {"symbol": "EUR/USD", **pair})
+    assert (again.status_code, again.json()) == (400, {"base_currency": ["EURUSD is this pair already"]})
+
+
+def test_an_option_has_its_multiplier_its_calendar_and_an_end(client: APIClient) -> None:
+    option = {
+        "symbol": "ACME261218C00100000",
+        "name": "Acme Dec 100 call",
+        "asset_class": "option",
+        "currency": "USD",
+        "multiplier": 100,
+        "calendar": "XNYS",
+        "may_be_negative": True,
+        "expires_on": "2026-12-18",
+    }
+    assert client.post("/api/assets/", option).status_code == 201
+    shown = client.get("/api/assets/ACME261218C00100000/").json()
+    assert {name: shown[name] for name in option} == option
 
 
 @pytest.mark.parametrize("symbol", ["BRK/B", "X:BTC-USD", "NSE_EQ|INE002A01018", "^GSPC", "EURUSD=X", "A.B"])
