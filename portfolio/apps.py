@@ -8,4 +8,4 @@ class PortfolioConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from portfolio import events  # noqa: F401  (connects its receivers)
+        from portfolio import events, splits  # noqa: F401  (connects their receivers)

@@ -7,7 +7,6 @@ frame costs a few bytes, however many positions it values. Pure: it makes and re
 import secrets
 import zlib
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
@@ -15,8 +14,8 @@ import msgspec
 SEGMENTS_OF_A_CHAIN = 30
 MAX_BLOB_BYTES = 64 * 1024 * 1024
 
-# One price as a valuation used it: whatever msgpack can carry, decimals as text.
-Entry = tuple[Any, ...]
+# One price or rate as a valuation used it, encoded.
+Entry = bytes
 
 
 class ReceiptError(ValueError):

@@ -147,9 +147,9 @@ class Transaction(models.Model):
     date_only = models.BooleanField(default=False)
     row_order = models.IntegerField(default=0)
     # The broker's own number of the row, and what an import recognises it by if there is none.
-    trade_id = models.CharField(max_length=100, blank=True)
+    trade_id = models.CharField(max_length=200, blank=True)
     fingerprint = models.CharField(max_length=64, blank=True, editable=False)
-    note = models.CharField(max_length=500, blank=True)
+    note = models.CharField(max_length=2000, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TransactionQuerySet.as_manager()

@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='transaction',
             name='note',
-            field=models.CharField(blank=True, max_length=500),
+            field=models.CharField(blank=True, max_length=2000),
         ),
         migrations.AddField(
             model_name='transaction',
@@ -153,7 +153,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='transaction',
             name='trade_id',
-            field=models.CharField(blank=True, max_length=100),
+            field=models.CharField(blank=True, max_length=200),
         ),
         migrations.AlterField(
             model_name='transaction',

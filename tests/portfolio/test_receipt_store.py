@@ -25,19 +25,19 @@ def test_a_receipt_is_found_over_several_segments_and_chains() -> None:
     basis = log.basis(b"closes")
     ids = []
     for number in range(70):
-        log.price("AAPL", (str(number),))
+        log.price("AAPL", str(number).encode())
         ids.append(log.issue(7, basis, number))
         receipt_store.save(taken(log))
     for number, id in enumerate(ids):
         found = receipt_store.load(7, id, sleep=no_sleep)
-        assert (found.prices["AAPL"], found.at_us, found.basis) == ((str(number),), number, b"closes")
+        assert (found.prices["AAPL"], found.at_us, found.basis) == (str(number).encode(), number, b"closes")
 
 
 def test_another_portfolios_receipt_is_as_none_at_all() -> None:
     segment = issue_alone(7, b"", 0, {})
     receipt_store.save(segment)
     assert receipt_store.load(7, f"{segment.writer}-1").portfolio_id == 7
-    with pytest.raises(ReceiptError, match="^no such receipt$"):
+    with pytest.raises(ReceiptError, match=r"^no such receipt$"):
         receipt_store.load(8, f"{segment.writer}-1", sleep=no_sleep)
 
 

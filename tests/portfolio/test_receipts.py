@@ -26,31 +26,31 @@ def stored(segments: list[Segment], id: str) -> Receipt:
 
 def test_a_receipt_has_the_prices_of_its_moment() -> None:
     log = ReceiptLog()
-    log.price("AAPL", ("150.25",))
+    log.price("AAPL", b"150.25")
     basis = log.basis(b"closes")
     first = log.issue(7, basis, 1_000_000)
-    log.price("AAPL", ("151",))
-    log.price("MSFT", ("430",))
+    log.price("AAPL", b"151")
+    log.price("MSFT", b"430")
     second = log.issue(7, basis, 2_000_000)
     segment = log.take()
     assert segment is not None and (segment.first, segment.last) == (1, 2)
     assert stored([segment], first) == Receipt(
-        portfolio_id=7, basis=b"closes", at_us=1_000_000, prices={"AAPL": ("150.25",)}
+        portfolio_id=7, basis=b"closes", at_us=1_000_000, prices={"AAPL": b"150.25"}
     )
-    assert stored([segment], second).prices == {"AAPL": ("151",), "MSFT": ("430",)}
+    assert stored([segment], second).prices == {"AAPL": b"151", "MSFT": b"430"}
 
 
 def test_nothing_issued_is_nothing_to_store() -> None:
     log = ReceiptLog()
-    log.price("AAPL", ("150",))
+    log.price("AAPL", b"150")
     assert log.is_empty and log.take() is None
     id = log.issue(7, log.basis(b""), 0)
     segment = log.take()
-    assert segment is not None and stored([segment], id).prices == {"AAPL": ("150",)}
+    assert segment is not None and stored([segment], id).prices == {"AAPL": b"150"}
 
 
 def test_a_receipt_of_its_own_needs_no_stream() -> None:
-    segment = issue_alone(7, b"basis", 5, {"AAPL": ("150",)})
+    segment = issue_alone(7, b"basis", 5, {"AAPL": b"150"})
     found = stored([segment], f"{segment.writer}-1")
     assert (found.portfolio_id, found.basis, found.at_us) == (7, b"basis", 5)
 
@@ -91,14 +91,14 @@ steps = st.lists(
 def test_every_receipt_is_found_as_it_was_issued(steps: list[tuple[Any, ...]]) -> None:
     """Against a plain copy of everything at each receipt, over several chains."""
     log = ReceiptLog()
-    prices: dict[str, tuple[Any, ...]] = {}
+    prices: dict[str, bytes] = {}
     content, basis = b"", log.basis(b"")
-    issued: dict[str, tuple[int, bytes, dict[str, tuple[Any, ...]]]] = {}
+    issued: dict[str, tuple[int, bytes, dict[str, bytes]]] = {}
     segments: list[Segment] = []
     for step in [*steps, *[("issue", 1), ("take",)] * (SEGMENTS_OF_A_CHAIN + 2)]:
         match step:
             case ("price", symbol, number):
-                prices[symbol] = (str(number),)
+                prices[symbol] = str(number).encode()
                 log.price(symbol, prices[symbol])
             case ("forget", symbol):
                 prices.pop(symbol, None)

@@ -1,0 +1,94 @@
+"""A split of an asset becomes a row in the ledger of everyone who held it then.
+
+The asset's `Split` divides its prices; these rows multiply the lots. A row that is booked later for a time before
+the split brings it along.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+
+from assets.models import Asset, Split
+from portfolio.booking import reverse
+from portfolio.models import Portfolio
+from portfolio.transaction import Transaction
+
+
+def book_for_all(split: Split) -> int:
+    """Books the split for every portfolio that holds the asset at its moment; returns how many rows that made."""
+    holders = Portfolio.objects.filter(
+        transactions__asset=split.asset, transactions__time__lt=split.effective_at
+    )
+    return sum(book(portfolio, split) for portfolio in holders.distinct().order_by("pk"))
+
+
+@transaction.atomic
+def book(portfolio: Portfolio, split: Split) -> bool:
+    """Books the split unless the portfolio held nothing then or has it already; returns whether it did."""
+    portfolio = Portfolio.objects.locked().get(pk=portfolio.pk)
+    if is_booked(portfolio, split):
+        return False
+    account = portfolio.replay(portfolio.rows(), until=split.effective_at).accounts.get(split.asset.symbol)
+    if account is None or not account.quantity:
+        return False
+    Transaction.objects.create(
+        portfolio=portfolio,
+        type="split",
+        asset=split.asset,
+        currency=split.asset.currency,
+        numerator=split.numerator,
+        denominator=split.denominator,
+        time=split.effective_at,
+        # Before every trade of the same moment, which is in new units.
+        row_order=-1,
+        note=f"split {split.numerator}:{split.denominator}",
+    )
+    return True
+
+
+def is_booked(portfolio: Portfolio, split: Split) -> bool:
+    """Whether a split of the asset is booked for that day, by us or by an import."""
+    rows = portfolio.transactions.filter(type__in=("split", "bonus"), asset=split.asset, reversal=None)
+    return any(abs((row.time - split.effective_at).total_seconds()) < 86_400 for row in rows)
+
+
+def complete(row: Transaction) -> None:
+    """Books the splits that a back-dated row brings with it."""
+    assets = [key for key in (row.asset_id, row.other_asset_id) if key is not None]
+    if assets and row.type != "reversal":
+        for split in Split.objects.filter(asset__in=assets, effective_at__gt=row.time).order_by(
+            "effective_at"
+        ):
+            book(row.portfolio, split)
+
+
+def take_back(split: Split) -> None:
+    """Reverses the rows of a split that never was; a portfolio that cannot do without keeps its row."""
+    rows = Transaction.objects.filter(
+        type="split", asset=split.asset, time=split.effective_at, row_order=-1, reversal=None
+    )
+    for row in rows.select_related("portfolio"):
+        with suppress(ValidationError):
+            reverse(row, note="the asset's split was taken back")
+
+
+@receiver(post_save, sender=Split)
+def _split_saved(instance: Split, raw: bool = False, **_: Any) -> None:
+    if not raw:
+        book_for_all(instance)
+
+
+@receiver(post_delete, sender=Split)
+def _split_deleted(instance: Split, origin: Any = None, **_: Any) -> None:
+    if not isinstance(origin, Asset):  # an asset that is deleted has no holders
+        take_back(instance)
+
+
+@receiver(post_save, sender=Transaction)
+def _transaction_saved(instance: Transaction, created: bool, raw: bool = False, **_: Any) -> None:
+    if created and not raw:
+        complete(instance)
