@@ -12,12 +12,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 
 from assets.market import Bar
 from assets.models import Asset, FeedSymbol, PriceBar
 from config import logins
 from portfolio.models import Portfolio, Transaction, WatchlistItem
-from realtime.feeds.simulated_market import DEMO, Instrument, SimulatedMarket
+from realtime.feeds.simulated_market import DEMO, PAIRS, Instrument, SimulatedMarket
 
 SIMULATOR = "simulator"
 COINBASE = "coinbase"
@@ -69,9 +70,10 @@ CRYPTO: Plan = (
 def seed(now: datetime | None = None) -> None:
     """Adds what is missing of the demo; what somebody changed or deleted in a portfolio stays so."""
     now = now or datetime.now(UTC)
-    market = SimulatedMarket(DEMO, rate=settings.SIMULATOR_RATE, seed=settings.SIMULATOR_SEED)
+    instruments = (*DEMO, *PAIRS)
+    market = SimulatedMarket(instruments, rate=settings.SIMULATOR_RATE, seed=settings.SIMULATOR_SEED)
     with transaction.atomic():
-        assets = {instrument.symbol: _asset(instrument) for instrument in DEMO}
+        assets = {instrument.symbol: _asset(instrument) for instrument in instruments}
         made_up = {symbol: asset for symbol, asset in assets.items() if not _is_real(symbol)}
         _forget_made_up(asset for symbol, asset in assets.items() if symbol not in made_up)
         for symbol, asset in made_up.items():
@@ -102,13 +104,16 @@ def _user(name: str, staff: bool = False) -> User | None:
 
 
 def _asset(instrument: Instrument) -> Asset:
-    asset, _ = Asset.objects.get_or_create(
+    asset = Asset.objects.filter(
+        Q(symbol=instrument.symbol)
+        # Of a currency pair there is one, whatever somebody has called it.
+        | Q(base_currency=instrument.base_currency, currency=instrument.currency) & ~Q(base_currency="")
+    ).first() or Asset.objects.create(
         symbol=instrument.symbol,
-        defaults={
-            "name": instrument.name,
-            "asset_class": instrument.asset_class,
-            "currency": instrument.currency,
-        },
+        name=instrument.name,
+        asset_class=instrument.asset_class,
+        base_currency=instrument.base_currency,
+        currency=instrument.currency,
     )
     sources = [COINBASE, SIMULATOR] if instrument.symbol in COINBASE_PRODUCTS else [SIMULATOR]
     for priority, source in enumerate(sources):

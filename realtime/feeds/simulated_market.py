@@ -47,6 +47,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     base_price: Decimal
     daily_volume: Decimal
     currency: str = "USD"
+    base_currency: str = ""
     price_digits: int = 2
     quantity_digits: int = 0
     daily_volatility: float = 0.012
@@ -75,6 +76,20 @@ def _coin(symbol: str, name: str, price: str, volume: int, volatility: float) ->
     )
 
 
+def _pair(base: str, quote: str, price: str, digits: int, volatility: float) -> Instrument:
+    return Instrument(
+        symbol=f"{base}{quote}",
+        name=f"{base} in {quote}",
+        asset_class="fx",
+        base_price=Decimal(price),
+        daily_volume=Decimal(40_000_000),
+        currency=quote,
+        base_currency=base,
+        price_digits=digits,
+        daily_volatility=volatility,
+    )
+
+
 # The demo's twelve; the seed of the database and the simulator agree because both read this table.
 DEMO: tuple[Instrument, ...] = (
     _stock("AAPL", "Apple Inc.", "228", 52),
@@ -89,6 +104,16 @@ DEMO: tuple[Instrument, ...] = (
     _coin("BTC-USD", "Bitcoin", "94000", 14_000, 0.018),
     _coin("ETH-USD", "Ethereum", "3350", 160_000, 0.023),
     _coin("SOL-USD", "Solana", "186", 1_900_000, 0.028),
+)
+
+# Currencies for portfolios of other countries; always there, and not among the counted. Like everything simulated they
+# trade around the clock, so that a demo moves on a Sunday night too.
+PAIRS: tuple[Instrument, ...] = (
+    _pair("EUR", "USD", "1.0850", 5, 0.004),
+    _pair("GBP", "USD", "1.2720", 5, 0.0045),
+    _pair("USD", "JPY", "149.50", 3, 0.005),
+    _pair("USD", "INR", "84.30", 4, 0.002),
+    _pair("USD", "CHF", "0.8840", 5, 0.004),
 )
 
 

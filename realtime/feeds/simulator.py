@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import ClassVar
 
 from realtime.feeds.base import Clock, Connection, Event, Feed, FrameError, Mode, Refused, SystemClock, Wire
-from realtime.feeds.simulated_market import DEMO, ORIGIN, Instrument, Path, SimulatedMarket, symbols
+from realtime.feeds.simulated_market import DEMO, ORIGIN, PAIRS, Instrument, Path, SimulatedMarket, symbols
 
-__all__ = ["DEMO", "Instrument", "SimulatedMarket", "SimulatorFeed", "symbols"]
+__all__ = ["DEMO", "PAIRS", "Instrument", "SimulatedMarket", "SimulatorFeed", "symbols"]
 
 # One wake-up of the loop costs about as much as five ticks, so that busier markets get several at a time.
 SHORTEST_WAIT_SECONDS = 0.001

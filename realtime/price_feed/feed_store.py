@@ -43,6 +43,7 @@ class NewAsset(NamedTuple):
     name: str
     currency: str
     asset_class: str
+    base_currency: str = ""
 
 
 class PriceRow(NamedTuple):
@@ -83,6 +84,7 @@ def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
                     name=new.name,
                     currency=new.currency,
                     asset_class=new.asset_class,
+                    base_currency=new.base_currency,
                 )
                 for new in missing.values()
             ],
@@ -100,6 +102,8 @@ def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
                 priority=PRIORITIES.get(source, 0),
             )
             for symbol, new in missing.items()
+            # Somebody has another asset for a currency pair: theirs counts, and ours is not needed.
+            if symbol in ids
         ]
         # An asset may have this source already, under another symbol that somebody chose.
         FeedSymbol.objects.bulk_create(rows, ignore_conflicts=True, batch_size=CHUNK)

@@ -17,7 +17,7 @@ from realtime.feeds.base import Event, Feed, FeedError, PolledFeed, Refused
 from realtime.feeds.coinbase import CoinbaseFeed
 from realtime.feeds.coinbase_rest import AT_ONCE, CoinbaseRestFeed
 from realtime.feeds.replay import ReplayFeed, survey
-from realtime.feeds.simulated_market import ORIGIN, SimulatedMarket, symbols
+from realtime.feeds.simulated_market import ORIGIN, PAIRS, SimulatedMarket, symbols
 from realtime.feeds.simulator import SimulatorFeed
 from realtime.price_feed.feed_store import NewAsset
 
@@ -91,7 +91,7 @@ def open_source(name: str, options: Options = Options()) -> Source:
 
 
 def _simulator(options: Options) -> Source:
-    instruments = symbols(settings.SIMULATOR_SYMBOLS)
+    instruments = symbols(settings.SIMULATOR_SYMBOLS) + PAIRS
     market = SimulatedMarket(instruments, rate=settings.SIMULATOR_RATE, seed=settings.SIMULATOR_SEED)
     feed = SimulatorFeed(instruments, rate=settings.SIMULATOR_RATE, seed=settings.SIMULATOR_SEED)
 
@@ -108,7 +108,8 @@ def _simulator(options: Options) -> Source:
         name="simulator",
         feed=feed,
         assets=tuple(
-            NewAsset(one.symbol, one.symbol, one.name, one.currency, one.asset_class) for one in instruments
+            NewAsset(one.symbol, one.symbol, one.name, one.currency, one.asset_class, one.base_currency)
+            for one in instruments
         ),
         only_symbols=frozenset(one.symbol for one in instruments),
         collect=collect,

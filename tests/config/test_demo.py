@@ -9,6 +9,7 @@ from django.test import override_settings
 
 from assets.market import session_start
 from assets.models import Asset, FeedSymbol, PriceBar
+from assets.rates_store import live_rates, rate_at
 from config import demo
 from portfolio.ledger import in_order
 from portfolio.models import Portfolio, Transaction, WatchlistItem
@@ -44,6 +45,36 @@ def test_everything_is_there_after_the_first_time_and_the_same_after_the_second(
         assert asset.current_price is not None
     demo.seed(NOW)
     assert counts() == before
+
+
+def test_currency_pairs_have_a_past_and_make_rates() -> None:
+    demo.seed(NOW)
+    pairs = Asset.objects.filter(asset_class="fx")
+    assert {(pair.base_currency, pair.currency) for pair in pairs} == {
+        ("EUR", "USD"),
+        ("GBP", "USD"),
+        ("USD", "JPY"),
+        ("USD", "INR"),
+        ("USD", "CHF"),
+    }
+    assert set(live_rates(["USD", "GBP", "INR", "JPY", "CHF"], "EUR", NOW)) == {
+        "USD",
+        "GBP",
+        "INR",
+        "JPY",
+        "CHF",
+    }
+    for days in (1, 30, 89):
+        assert rate_at("INR", "EUR", NOW - timedelta(days=days)) is not None
+
+
+def test_somebodys_own_currency_pair_is_used_and_not_doubled() -> None:
+    own = Asset.objects.create(
+        symbol="EUR/USD", asset_class="fx", base_currency="EUR", currency="USD", calendar="FX"
+    )
+    demo.seed(NOW)
+    assert Asset.objects.get(base_currency="EUR", currency="USD") == own
+    assert not Asset.objects.filter(symbol="EURUSD").exists()
 
 
 def test_the_charts_join_the_live_price() -> None:

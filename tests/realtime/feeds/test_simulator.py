@@ -13,7 +13,7 @@ from assets.market import Depth, Quote
 from realtime.feeds.base import FrameError, Refused
 from realtime.feeds.runner import FeedRunner
 from realtime.feeds.simulated_market import ORIGIN
-from realtime.feeds.simulator import DEMO, ClockWire, SimulatedMarket, SimulatorFeed, symbols
+from realtime.feeds.simulator import DEMO, PAIRS, ClockWire, SimulatedMarket, SimulatorFeed, symbols
 from tests.cost import turns
 from tests.realtime.feeds.fakes import JumpingClock, WaitingSink
 from tests.realtime.feeds.test_runner import running
@@ -44,6 +44,18 @@ def test_the_demo_has_its_twelve_symbols_first_and_generated_ones_after() -> Non
     assert named[9:] == ["BTC-USD", "ETH-USD", "SOL-USD", "SIM0013", "SIM0014"]
     assert [instrument.symbol for instrument in symbols(3)] == ["AAPL", "MSFT", "GOOGL"]
     assert len({instrument.symbol for instrument in symbols(2500)}) == 2500
+
+
+def test_currency_pairs_are_not_among_the_counted_symbols() -> None:
+    assert {pair.symbol for pair in PAIRS} == {"EURUSD", "GBPUSD", "USDJPY", "USDINR", "USDCHF"}
+    assert not {pair.symbol for pair in PAIRS} & {instrument.symbol for instrument in symbols(2500)}
+    for pair in PAIRS:
+        assert pair.symbol == pair.base_currency + pair.currency and pair.asset_class == "fx"
+    feed = SimulatorFeed(symbols(1) + PAIRS)
+    feed.opened(feed.symbols)
+    prices = {quote.symbol: quote.price for quote in quotes_between(feed, NOON, 2)}
+    assert 1 < prices["EURUSD"] < Decimal("1.2") and -prices["EURUSD"].as_tuple().exponent == 5  # type: ignore[operator]
+    assert 100 < prices["USDJPY"] < 200
 
 
 @given(tick=st.integers(0, 10**12), rate=rates, seed=st.integers())

@@ -19,6 +19,7 @@ from django.db import connection
 from assets.models import Asset, FeedSymbol, PriceBar
 from assets.snapshots import LAST_KEY
 from config import embedded_redis
+from realtime.feeds.simulated_market import DEMO, PAIRS
 from realtime.jobs import read_job, request_update
 from realtime.protocol import QuoteRecord, decode_quote
 from tests.live import PATIENCE, wait_until
@@ -31,6 +32,8 @@ LEADING = "feed simulator is live"
 STANDBY = "standing by: another process leads"
 # The fewest ticks a second for each symbol that there may be: one when it begins, and hardly one after.
 STILL = "0.001"
+# The demo's symbols and the currencies.
+EVERY = len(DEMO) + len(PAIRS)
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def test_a_stopped_feed_leaves_nothing_unwritten_and_no_lease(tmp_path: Path, st
         assert time.monotonic() - begun < 20  # four seconds, and what a busy machine adds
     assert store.get("lf:lease:simulator") is None
     assert status(store)["state"] == "stopped"
-    assert len(records(store)) == 12
+    assert len(records(store)) == EVERY
     assert stored() == as_stored(records(store))
     last = records(store)["AAPL"]
     today = datetime.fromisoformat(last.as_of).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -216,10 +219,10 @@ def test_a_killed_leader_is_replaced_within_the_lease(tmp_path: Path, store: Any
 def test_every_last_value_is_written_again_after_redis_lost_them(tmp_path: Path, store: Any) -> None:
     with feed_process(tmp_path / "log", SIMULATOR_RATE=STILL) as feed:
         feed.wait_for(LEADING)
-        wait_until(lambda: len(records(store)) == 12, PATIENCE, "all values")
+        wait_until(lambda: len(records(store)) == EVERY, PATIENCE, "all values")
         before = records(store)
         store.flushdb()
-        wait_until(lambda: len(records(store)) == 12, PATIENCE, "all values again")
+        wait_until(lambda: len(records(store)) == EVERY, PATIENCE, "all values again")
         after = records(store)
         assert all(record.epoch > before[symbol].epoch for symbol, record in after.items())
         # A tick that came in between carries another time; whatever did not tick is as it was.
@@ -248,13 +251,13 @@ def test_a_restart_of_redis_is_survived_and_shown(tmp_path: Path) -> None:
     try:
         with redis.Redis.from_url(url) as client, feed_process(tmp_path / "log", REDIS_URL=url) as feed:
             feed.wait_for(LEADING)
-            wait_until(lambda: len(records(client)) == 12, PATIENCE, "all values")
+            wait_until(lambda: len(records(client)) == EVERY, PATIENCE, "all values")
             epoch = status(client)["epoch"]
             process.kill()
             process.wait(PATIENCE)
             feed.wait_for("Redis does not answer")
             process = start()
-            wait_until(lambda: len(records(client)) == 12, PATIENCE, "all values again")
+            wait_until(lambda: len(records(client)) == EVERY, PATIENCE, "all values again")
             wait_until(
                 lambda: status(client).get("epoch", 0) > epoch, PATIENCE, "the heartbeat that tells it"
             )
