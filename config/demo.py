@@ -16,7 +16,9 @@ from django.db.models import Q
 
 from assets.market import Bar
 from assets.models import Asset, FeedSymbol, PriceBar
+from assets.rates_store import rate_at
 from config import logins
+from portfolio.booking import complete
 from portfolio.models import Portfolio, Transaction, WatchlistItem
 from realtime.feeds.simulated_market import DEMO, PAIRS, Instrument, SimulatedMarket
 
@@ -34,7 +36,7 @@ STOCK_FEE = Decimal("1.00")
 COIN_FEE_RATE = Decimal("0.0025")
 
 WATCHLIST = ("AAPL", "MSFT", "GOOGL", "NVDA", "TSLA", "BTC-USD", "ETH-USD")
-# Days ago, what, of which asset, how much.
+# Days ago, what, of which asset (of a conversion: into which currency), how much.
 Plan = tuple[tuple[int, str, str, str], ...]
 GROWTH: Plan = (
     (80, "deposit", "", "60000"),
@@ -65,6 +67,16 @@ CRYPTO: Plan = (
     (17, "buy", "BTC-USD", "0.015"),
     (5, "sell", "ETH-USD", "0.25"),
 )
+# In euros, of things that are priced in dollars.
+EUROPE: Plan = (
+    (70, "deposit", "", "30000"),
+    (69, "convert", "USD", "20000"),
+    (68, "buy", "AAPL", "30"),
+    (62, "buy", "BTC-USD", "0.06"),
+    (40, "deposit", "", "5000"),
+    (21, "sell", "AAPL", "5"),
+    (8, "buy", "BTC-USD", "0.015"),
+)
 
 
 def seed(now: datetime | None = None) -> None:
@@ -85,6 +97,7 @@ def seed(now: datetime | None = None) -> None:
         if demo is not None:
             _portfolio(demo, "Growth Portfolio", GROWTH, assets, market, now)
             _portfolio(demo, "Crypto", CRYPTO, assets, market, now)
+            _portfolio(demo, "Europe", EUROPE, assets, market, now, currency="EUR")
             WatchlistItem.objects.bulk_create(
                 WatchlistItem(user=demo, asset=assets[symbol], position=position)
                 for position, symbol in enumerate(WATCHLIST)
@@ -182,36 +195,39 @@ def _first_price(asset: Asset, market: SimulatedMarket, symbol: str, now: dateti
 
 
 def _portfolio(
-    user: User, name: str, plan: Plan, assets: dict[str, Asset], market: SimulatedMarket, now: datetime
+    user: User,
+    name: str,
+    plan: Plan,
+    assets: dict[str, Asset],
+    market: SimulatedMarket,
+    now: datetime,
+    currency: str = "USD",
 ) -> None:
-    portfolio = Portfolio.objects.create(user=user, name=name, currency="USD")
+    portfolio = Portfolio.objects.create(user=user, name=name, currency=currency)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     rows = []
-    for number, (days_ago, kind, symbol, size) in enumerate(plan):
+    for number, (days_ago, kind, what, size) in enumerate(plan):
         moment = today - timedelta(days=days_ago) + timedelta(hours=14, minutes=(35 + 11 * number) % 240)
-        rows.append(_transaction(portfolio, kind, assets.get(symbol), Decimal(size), moment, market))
+        row = Transaction(portfolio=portfolio, type=kind, currency=currency, time=moment)
+        if kind in ("buy", "sell"):
+            _fill_trade(row, assets[what], Decimal(size), market)
+        else:
+            row.amount = Decimal(size)
+        if kind == "convert":
+            _fill_conversion(row, what)
+        complete(row)  # freezes what it was worth in the portfolio's currency
+        rows.append(row)
     Transaction.objects.bulk_create(rows)
 
 
-def _transaction(
-    portfolio: Portfolio,
-    kind: str,
-    asset: Asset | None,
-    size: Decimal,
-    moment: datetime,
-    market: SimulatedMarket,
-) -> Transaction:
-    if asset is None:
-        return Transaction(portfolio=portfolio, type=kind, amount=size, currency="USD", time=moment)
-    price = market.price(asset.symbol, market.tick_number(moment))
+def _fill_trade(row: Transaction, asset: Asset, size: Decimal, market: SimulatedMarket) -> None:
+    price = market.price(asset.symbol, market.tick_number(row.time))
     is_coin = asset.symbol in COINBASE_PRODUCTS
-    return Transaction(
-        portfolio=portfolio,
-        type=kind,
-        asset=asset,
-        quantity=size,
-        price=price,
-        fee=(size * price * COIN_FEE_RATE).quantize(CENT) if is_coin else STOCK_FEE,
-        currency="USD",
-        time=moment,
-    )
+    row.asset, row.quantity, row.price, row.currency = asset, size, price, asset.currency
+    row.fee = (size * price * COIN_FEE_RATE).quantize(CENT) if is_coin else STOCK_FEE
+
+
+def _fill_conversion(row: Transaction, currency: str) -> None:
+    rate = rate_at(row.currency, currency, row.time)
+    assert row.amount is not None and rate is not None  # the pairs' bars come first
+    row.to_currency, row.to_amount = currency, (row.amount * rate.value).quantize(CENT)

@@ -90,14 +90,28 @@ def test_the_charts_join_the_live_price() -> None:
 def test_the_demo_owns_what_it_can_pay_for() -> None:
     demo.seed(NOW)
     for portfolio in Portfolio.objects.all():
-        cash = Decimal(0)
-        for row in in_order(portfolio.rows()):
-            cash += row.flow - row.fee if row.symbol is None else -(row.value + row.fee)
-            assert cash >= 0, str(row)
+        rows = in_order(portfolio.rows())
+        for count in range(1, len(rows) + 1):
+            for cash in portfolio.replay(rows[:count]).cash.values():
+                assert cash.balance >= 0, str(rows[count - 1])
+    for portfolio in Portfolio.objects.filter(currency="USD"):
         holdings = portfolio.holdings(NOW)
         valuation = value(holdings, price_points(holdings.symbols))
         assert valuation.coverage == 1
         assert valuation.total_value > 1000
+
+
+def test_one_portfolio_is_in_euros_and_its_rows_know_their_rates() -> None:
+    demo.seed(NOW)
+    europe = Portfolio.objects.get(name="Europe")
+    assert europe.currency == "EUR"
+    assert {position.asset.symbol for position in europe.positions.all()} == {"AAPL", "BTC-USD"}
+    assert set(europe.replay(europe.rows()).cash) == {"EUR", "USD"}
+    for row in europe.transactions.all():
+        assert row.rate is not None and (row.rate == 1) == (row.currency == "EUR")
+    conversion = europe.transactions.get(type="convert")
+    assert conversion.to_amount is not None and conversion.amount is not None
+    assert Decimal("1.0") < conversion.to_amount / conversion.amount < Decimal("1.2")
 
 
 def test_a_later_start_fills_the_days_between() -> None:
