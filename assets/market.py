@@ -71,7 +71,10 @@ def change_since(price: Decimal, previous_close: Decimal | None) -> tuple[Decima
     if previous_close is None or previous_close <= 0:
         return None, None
     change = price - previous_close
-    percent = (100 * change / previous_close).quantize(HUNDREDTH)
+    try:
+        percent = (100 * change / previous_close).quantize(HUNDREDTH)
+    except ArithmeticError:  # more digits than a percentage can have
+        return change, None
     return change, percent or abs(percent)  # a tiny loss is 0.00, not -0.00
 
 

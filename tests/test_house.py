@@ -18,6 +18,7 @@ PURE = [
     "assets/overrides.py",
     "assets/rates.py",
     "assets/sessions.py",
+    "assets/splits.py",
     "portfolio/arithmetic.py",
     "portfolio/books.py",
     "portfolio/columns.py",
