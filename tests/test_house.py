@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = ["config", "realtime", "portfolio", "assets"]
 PURE = [
     "assets/exact.py",
+    "assets/hours.py",
     "assets/exchanges.py",
     "assets/market.py",
     "assets/overrides.py",
