@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 from django.db import IntegrityError, transaction
-from django.db.models import Case, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -15,28 +15,42 @@ from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assets.market import session_start
-from assets.models import Asset, PriceBar, normal_symbol
+from assets.calendars import calendar_named
+from assets.models import Asset, PriceBar, Split, normal_symbol
 from assets.serializers import AssetSerializer, BarSerializer, parse_moment
 from assets.snapshots import read_quotes
+from assets.splits import restated_fields
+from assets.stored_prices import read_splits, stored_prices
 
 log = logging.getLogger("personal_finance.realtime.assets")
 
 
 def last_quotes(symbols: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-    """Returns the last records that Redis has; none while it is away, and then the stored prices serve."""
+    """Returns the last records that Redis has, in today's units.
+
+    None while it is away, and then the stored prices serve.
+    """
     try:
-        return read_quotes(symbols)
+        quotes = read_quotes(symbols)
     except redis.RedisError as error:
         log.warning("last quotes not read, stored prices serve", extra={"error": str(error)})
         return {}
+    return _in_units_of(datetime.now(UTC), quotes)
 
 
-def with_last_close(assets: "QuerySet[Asset]") -> "QuerySet[Asset]":
-    """Adds `previous_close`: the newest stored close before the current session."""
-    start = session_start(datetime.now(UTC))
-    bars = PriceBar.objects.filter(asset=OuterRef("pk")).last_closed_before(start)
-    return assets.annotate(previous_close=Subquery(bars.values("close")[:1]))
+def _in_units_of(now: datetime, quotes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Restates what nobody has published since a split; hardly ever is there such a record."""
+    if not quotes:
+        return quotes
+    oldest = min(datetime.fromisoformat(quote["as_of"]) for quote in quotes.values())
+    recent = Split.objects.filter(
+        asset__symbol__in=quotes, effective_at__gt=oldest, effective_at__lte=now
+    ).values_list("asset_id", "asset__symbol")
+    symbols = dict(recent)
+    for asset_id, splits in read_splits(list(symbols)).items():
+        quote = quotes[symbols[asset_id]]
+        quote |= restated_fields(quote, splits, now)
+    return quotes
 
 
 def find_asset(symbol: str) -> Asset:
@@ -75,13 +89,17 @@ class AssetList(generics.ListCreateAPIView[Asset]):
     queryset = Asset.objects.none()
 
     def get_queryset(self) -> "QuerySet[Asset]":
-        assets = with_last_close(Asset.objects.prefetch_related("feed_symbols"))
+        assets = Asset.objects.prefetch_related("feed_symbols")
         words = self.request.query_params.get("search", "").strip().replace("\0", "")
         return matching(assets, words) if words else assets
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         page = self.paginate_queryset(self.get_queryset()) or []
-        context = {**self.get_serializer_context(), "quotes": last_quotes([asset.symbol for asset in page])}
+        context = {
+            **self.get_serializer_context(),
+            "quotes": last_quotes([asset.symbol for asset in page]),
+            "stored": stored_prices(page, datetime.now(UTC)),
+        }
         return self.get_paginated_response(AssetSerializer(page, many=True, context=context).data)
 
     def perform_create(self, serializer: serializers.BaseSerializer[Asset]) -> None:
@@ -99,21 +117,21 @@ class AssetDetail(generics.RetrieveAPIView[Asset]):
     lookup_field = "symbol"
 
     def get_object(self) -> Asset:
-        found = find_asset(self.kwargs["symbol"])
-        return with_last_close(Asset.objects.prefetch_related("feed_symbols")).get(pk=found.pk)
+        return find_asset(self.kwargs["symbol"])
 
-    def get_serializer_context(self) -> dict[str, Any]:
-        context = dict(super().get_serializer_context())
-        try:
-            symbol = normal_symbol(self.kwargs.get("symbol", ""))
-        except ValueError:
-            return context
-        return {**context, "quotes": last_quotes([symbol])}
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        asset = self.get_object()
+        context = {
+            **self.get_serializer_context(),
+            "quotes": last_quotes([asset.symbol]),
+            "stored": stored_prices([asset], datetime.now(UTC)),
+        }
+        return Response(AssetSerializer(asset, context=context).data)
 
 
 @extend_schema_view(
     get=extend_schema(
-        summary="Stored bars, oldest first",
+        summary="Stored bars, oldest first, in today's units: those from before a split are divided",
         parameters=[
             OpenApiParameter("interval", str, enum=PriceBar.Interval.values, default="1d"),
             OpenApiParameter("start", OpenApiTypes.DATETIME, description="First start, inclusive"),
@@ -130,12 +148,23 @@ class BarList(generics.ListAPIView[PriceBar]):
         interval = query.get("interval", PriceBar.Interval.DAY)
         if interval not in PriceBar.Interval.values:
             raise serializers.ValidationError({"interval": f"expected 1d or 1m, was '{interval[:40]}'"})
-        bars = PriceBar.objects.filter(asset=find_asset(self.kwargs["symbol"]), interval=interval)
+        bars = PriceBar.objects.filter(asset=self._asset(), interval=interval)
         for name, lookup in (("start", "start__gte"), ("end", "start__lt")):
             if query.get(name):
                 # An unescaped "+" of a zone arrives as a space.
                 bars = bars.filter(**{lookup: _moment(name, query[name].replace(" ", "+"))})
         return bars.order_by("start")
+
+    def _asset(self) -> Asset:
+        return find_asset(self.kwargs["symbol"])
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        context = dict(super().get_serializer_context())
+        if "symbol" not in self.kwargs:  # the schema is made without one
+            return context
+        asset = self._asset()
+        splits = read_splits([asset.pk]).get(asset.pk, ())
+        return {**context, "splits": splits, "calendar": calendar_named(asset.calendar)}
 
 
 def _moment(name: str, text: str) -> datetime:

@@ -1,7 +1,7 @@
 """The shapes of assets and bars in REST, and the fields that other apps' shapes are made of."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,8 @@ from assets.fields import ExactDecimalField, validate_currency
 from assets.models import Asset, AssetClass, PriceBar, normal_symbol
 from assets.rates import HUNDREDTH, MINOR_UNITS, ONE
 from assets.sessions import AROUND_THE_CLOCK, FX_DAYS
+from assets.splits import as_traded, ratio_between, restated
+from assets.stored_prices import StoredPrice
 
 _column = ExactDecimalField()
 
@@ -105,7 +107,10 @@ def validate_quoted_currency(code: str) -> None:
 
 
 class AssetSerializer(serializers.ModelSerializer[Asset]):
-    """An asset with its last value. The context's `quotes` are the records in Redis by symbol."""
+    """An asset with its last value.
+
+    The context's `quotes` are the records in Redis by symbol, and `stored` what the database has by id.
+    """
 
     symbol = Symbol()
     asset_class = serializers.ChoiceField(
@@ -192,14 +197,20 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
         quotes: Mapping[str, Mapping[str, Any]] = self.context.get("quotes", {})
         return quotes.get(asset.symbol)
 
+    def _stored(self, asset: Asset) -> StoredPrice | None:
+        stored: Mapping[int, StoredPrice] = self.context.get("stored", {})
+        return stored.get(asset.pk)
+
     @extend_schema_field({"type": "array", "items": {"type": "string"}})
     def get_sources(self, asset: Asset) -> list[str]:
         return [feed.source for feed in asset.feed_symbols.all()]
 
     @extend_schema_field({"type": "number", "nullable": True})
     def get_price(self, asset: Asset) -> Decimal | None:
-        quote = self._quote(asset)
-        return as_decimal(quote["price"]) if quote else asset.current_price
+        quote, stored = self._quote(asset), self._stored(asset)
+        if quote:
+            return as_decimal(quote["price"])
+        return stored.price if stored is not None else None
 
     @extend_schema_field({"type": "string", "format": "date-time", "nullable": True})
     def get_price_as_of(self, asset: Asset) -> datetime | str | None:
@@ -211,7 +222,8 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
         quote = self._quote(asset)
         if quote and quote.get("previous_close") is not None:
             return as_decimal(quote["previous_close"])
-        return getattr(asset, "previous_close", None)
+        stored = self._stored(asset)
+        return stored.previous_close if stored is not None else None
 
     @extend_schema_field({"type": "object", "nullable": True, "additionalProperties": True})
     def get_quote(self, asset: Asset) -> Mapping[str, Any] | None:
@@ -229,3 +241,18 @@ class BarSerializer(serializers.ModelSerializer[PriceBar]):
     class Meta:
         model = PriceBar
         fields = ["start", "open", "high", "low", "close", "volume"]
+
+    def to_representation(self, bar: PriceBar) -> dict[str, Any]:
+        """In today's units, a bar's prices divided and its volume multiplied; the row is as it was traded."""
+        shown = super().to_representation(bar)
+        splits = self.context.get("splits")
+        if not splits:
+            return shown
+        ended = bar.start
+        if bar.interval == PriceBar.Interval.DAY:
+            ended = self.context["calendar"].session_at(bar.start).close - timedelta.resolution
+        ratio = ratio_between(splits, ended, datetime.now(UTC))
+        if ratio is not None:
+            shown |= {name: restated(shown[name], ratio) for name in ("open", "high", "low", "close")}
+            shown["volume"] = None if bar.volume is None else as_traded(bar.volume, ratio)
+        return shown

@@ -1,14 +1,13 @@
 """Prices for a valuation that nobody streams: the last records in Redis, else the stored columns."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
-
-from assets.api import last_quotes, with_last_close
+from assets.api import last_quotes
 from assets.models import Asset
+from assets.stored_prices import MANUAL, stored_prices
 from portfolio.valuation import PricePoint
 
 
@@ -36,18 +35,17 @@ def point_of(record: Mapping[str, Any]) -> PricePoint:
 
 
 def _stored(symbols: list[str]) -> dict[str, PricePoint]:
-    oldest = datetime.now(UTC) - timedelta(seconds=settings.REALTIME_CACHE_TIMEOUT)
-    assets = with_last_close(Asset.objects.filter(symbol__in=symbols, current_price__isnull=False))
+    assets = list(Asset.objects.filter(symbol__in=symbols, price_as_of__isnull=False))
+    prices = stored_prices(assets, datetime.now(UTC))
     return {
         asset.symbol: PricePoint(
-            price=asset.current_price,
+            price=stored.price,
             as_of=asset.price_as_of,
-            previous_close=asset.previous_close,  # type: ignore[attr-defined]  # annotated
-            source=asset.price_source or "manual",
-            # A price set by hand has no source that could confirm it.
-            stale=bool(asset.price_source not in ("", "manual"))
-            and (asset.last_updated is None or asset.last_updated < oldest),
+            previous_close=stored.previous_close,
+            source=asset.price_source or MANUAL,
+            session=stored.phase,
+            stale=stored.stale,
         )
         for asset in assets
-        if asset.price_as_of is not None
+        if (stored := prices[asset.pk]).price is not None and asset.price_as_of is not None
     }

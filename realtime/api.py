@@ -19,12 +19,14 @@ from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
-from assets.api import find_asset, last_quotes, with_last_close
-from assets.market import session_start
+from assets.api import find_asset, last_quotes
+from assets.calendars import calendar_named
 from assets.models import Asset, PriceBar
 from assets.serializers import ExactDecimal, Moment
+from assets.stored_prices import stored_prices
 from portfolio.booking import CLOCK_TOLERANCE
 from realtime.bus import is_live, read_feeds_sync
+from realtime.catalog import stored_record
 from realtime.jobs import JobState, read_job, request_update
 from realtime.manual_price import publish_manual_price
 from realtime.models import SCOPES, AccessToken
@@ -121,7 +123,7 @@ class PriceSerializer(serializers.Serializer[Any]):
     time = Moment(required=False)
 
     def validate_price(self, price: Decimal) -> Decimal:
-        if price <= 0:
+        if price <= 0 and not self.context["asset"].may_be_negative:
             raise serializers.ValidationError(f"expected more than 0, was {price:f}")
         return price
 
@@ -148,7 +150,7 @@ class PriceByHand(APIView):
         asset = find_asset(symbol)
         if not request.user.is_staff and asset.feed_symbols.exists():
             raise PermissionDenied(f"{asset.symbol} is priced by a feed: only staff may set its price")
-        serializer = PriceSerializer(data=request.data)
+        serializer = PriceSerializer(data=request.data, context={"asset": asset})
         serializer.is_valid(raise_exception=True)
         price = serializer.validated_data["price"]
         as_of = serializer.validated_data.get("time") or datetime.now(UTC)
@@ -172,7 +174,7 @@ def set_price(asset: Asset, price: Decimal, as_of: datetime) -> bool:
     Asset.objects.filter(pk=asset.pk).update(
         current_price=price, price_as_of=as_of, price_source=MANUAL, last_updated=datetime.now(UTC)
     )
-    _send(asset, price, as_of)
+    _send(asset)
     return True
 
 
@@ -186,7 +188,7 @@ def _store_close(asset: Asset, price: Decimal, as_of: datetime) -> None:
     bar, created = PriceBar.objects.get_or_create(
         asset=asset,
         interval=PriceBar.Interval.DAY,
-        start=session_start(as_of),
+        start=calendar_named(asset.calendar).session_at(as_of).open,
         defaults={"open": price, "high": price, "low": price, "close": price, "source": MANUAL},
     )
     if not created:
@@ -194,10 +196,12 @@ def _store_close(asset: Asset, price: Decimal, as_of: datetime) -> None:
         bar.save(update_fields=["high", "low", "close"])
 
 
-def _send(asset: Asset, price: Decimal, as_of: datetime) -> None:
-    close: Decimal | None = with_last_close(Asset.objects.filter(pk=asset.pk)).get().previous_close  # type: ignore[attr-defined]
+def _send(asset: Asset) -> None:
+    asset.refresh_from_db()
+    record = stored_record(asset, stored_prices([asset], datetime.now(UTC))[asset.pk])
+    assert record is not None  # it has just been stored
     try:
-        publish_manual_price(asset.symbol, price, as_of, asset.currency, close)
+        publish_manual_price(record)
     except redis.RedisError as error:
         # It is stored, and the last values are written from the database when Redis is back.
         log.warning("manual price not sent", extra={"symbol": asset.symbol, "error": str(error)})

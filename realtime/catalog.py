@@ -8,13 +8,15 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 
-from django.conf import settings
-from django.db.models import OuterRef, Subquery
+from msgspec import UNSET
 
-from assets.market import change_since, session_start
-from assets.models import Asset, PriceBar
+from assets.calendars import calendar_named
+from assets.market import change_since
+from assets.models import Asset
+from assets.sessions import AROUND_THE_CLOCK, Calendar
+from assets.splits import SplitEvent
+from assets.stored_prices import StoredPrice, read_splits, stored_prices
 from realtime.database import in_database
 from realtime.protocol import QuoteRecord, wire_time
 
@@ -27,6 +29,8 @@ class KnownAsset:
     currency: str
     sources: tuple[str, ...]  # in order of preference
     stored: QuoteRecord | None  # the database's copy of the last price
+    calendar: Calendar = AROUND_THE_CLOCK
+    splits: tuple[SplitEvent, ...] = ()
 
 
 Load = Callable[[Iterable[str]], dict[str, KnownAsset]]
@@ -89,50 +93,52 @@ class Catalog:
         self._known.update({symbol: (moment, asset) for symbol, asset in loaded.items()})
         return loaded
 
+    def recall(self, symbol: str) -> KnownAsset | None:
+        """Returns what is remembered of an asset, however old, and asks nobody."""
+        known = self._known.get(symbol)
+        return known[1] if known is not None else None
+
     def _is_fresh(self, symbol: str, moment: float) -> bool:
         return symbol in self._known and moment - self._known[symbol][0] < KEEP_SECONDS
 
 
 def load_assets(symbols: Iterable[str]) -> dict[str, KnownAsset]:
-    # The close of the last session before the current one, from our own rows.
-    bars = PriceBar.objects.filter(asset=OuterRef("pk")).last_closed_before(session_start(datetime.now(UTC)))
-    assets = (
-        Asset.objects.filter(symbol__in=list(symbols))
-        .annotate(previous_close=Subquery(bars.values("close")[:1]))
-        .prefetch_related("feed_symbols")
-    )
+    now = datetime.now(UTC)
+    assets = list(Asset.objects.filter(symbol__in=list(symbols)).prefetch_related("feed_symbols"))
+    splits = read_splits([asset.pk for asset in assets])
+    prices = stored_prices(assets, now, splits)
     return {
         asset.symbol: KnownAsset(
             asset.symbol,
             asset.currency,
             tuple(feed.source for feed in asset.feed_symbols.all()),
-            stored_record(asset, asset.previous_close),
+            stored_record(asset, prices[asset.pk]),
+            calendar_named(asset.calendar),
+            splits.get(asset.pk, ()),
         )
         for asset in assets
     }
 
 
-def stored_record(asset: Asset, previous_close: Decimal | None) -> QuoteRecord | None:
+def stored_record(asset: Asset, stored: StoredPrice) -> QuoteRecord | None:
     """Returns the database's copy of an asset's last price; its epoch 0 is older than any that a feed numbers."""
-    if asset.current_price is None or asset.price_as_of is None:
+    if stored.price is None or asset.price_as_of is None:
         return None
-    received_at = asset.last_updated or asset.price_as_of
-    change, percent = change_since(asset.current_price, previous_close)
+    change, percent = change_since(stored.price, stored.previous_close)
     return QuoteRecord(
         symbol=asset.symbol,
-        price=asset.current_price,
+        price=stored.price,
         as_of=wire_time(asset.price_as_of),
         source=asset.price_source,
         seq=0,
         epoch=0,
-        received_at=wire_time(received_at),
+        received_at=wire_time(asset.last_updated or asset.price_as_of),
         currency=asset.currency,
         change=change,
         change_percent=percent,
-        previous_close=previous_close,
-        stale=is_stale(received_at),
+        previous_close=stored.previous_close,
+        session=stored.phase,
+        stale=stored.stale,
+        units_at=UNSET if stored.units_at is None else wire_time(stored.units_at),
+        raw_price=UNSET if stored.raw_price is None else stored.raw_price,
     )
-
-
-def is_stale(received_at: datetime) -> bool:
-    return (datetime.now(UTC) - received_at).total_seconds() > settings.REALTIME_CACHE_TIMEOUT

@@ -8,13 +8,18 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import redis.exceptions
+from django.conf import settings
 
-from realtime.bus import UNREACHABLE, WebBus
-from realtime.catalog import Catalog, KnownAsset, is_stale
+from assets.hours import hours_at, is_stale
+from assets.sessions import AROUND_THE_CLOCK
+from assets.splits import restated_fields
+from realtime.bus import MANUAL, UNREACHABLE, WebBus
+from realtime.catalog import Catalog, KnownAsset
 from realtime.connections import Connection
 from realtime.database import UNAVAILABLE
 from realtime.feed_watch import FeedWatch, SourceView
@@ -97,11 +102,22 @@ class LastValues:
         return {symbol: asset.stored for symbol, asset in known.items() if asset.stored is not None}
 
     def _judged(self, record: QuoteRecord) -> QuoteRecord:
-        """Marks a stored record stale when nobody confirms it any more."""
-        is_confirmed = self._feeds.is_live(record.source)
-        if record.stale or is_confirmed or not is_stale(datetime.fromisoformat(record.received_at)):
+        """Brings a record up to date that nobody publishes again: its hours, its units, and that it grows stale."""
+        if self._feeds.is_live(record.source):
             return record
-        return msgspec.structs.replace(record, stale=True)
+        moment, known = datetime.now(UTC), self._catalog.recall(record.symbol)
+        hours = hours_at(AROUND_THE_CLOCK if known is None else known.calendar, moment)
+        changed: dict[str, Any] = {"session": hours.phase}
+        if record.source != MANUAL:  # which no source could confirm
+            timeout, delay = (
+                timedelta(seconds=settings.REALTIME_CACHE_TIMEOUT),
+                timedelta(seconds=record.delayed_by),
+            )
+            received_at = datetime.fromisoformat(record.received_at)
+            changed["stale"] = record.stale or is_stale(hours, received_at, moment, timeout, delay)
+        if known is not None and known.splits:
+            changed |= restated_fields(msgspec.structs.asdict(record), known.splits, moment)
+        return msgspec.structs.replace(record, **changed)
 
     def _take_records(self, records: Iterable[QuoteRecord]) -> None:
         """Takes records that are news and sends them on."""

@@ -4,22 +4,18 @@ No process leads them. They share one epoch, and one count in Redis serves as `s
 """
 
 import time
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
+import msgspec
 import redis
 
-from assets.market import change_since
 from assets.snapshots import LAST_KEY, connection
 from realtime.bus import MANUAL, MANUAL_KEY, Batch, Update, announce, batch_message
-from realtime.protocol import Mode, QuoteRecord, encode_quote, now, wire_time
+from realtime.protocol import Mode, QuoteRecord, encode_quote, now
 
 
-def publish_manual_price(
-    symbol: str, price: Decimal, as_of: datetime, currency: str, previous_close: Decimal | None
-) -> QuoteRecord:
-    """Stores a price set by hand as the last value and sends it to every dashboard, like any tick.
+def publish_manual_price(record: QuoteRecord) -> QuoteRecord:
+    """Numbers the record of a price set by hand, stores it as the last value and sends it like any tick.
 
     Raises:
         redis.RedisError: it was not stored.
@@ -27,23 +23,10 @@ def publish_manual_price(
     client = connection()
     seq: Any = client.hincrby(MANUAL_KEY, "number", 1)
     epoch = manual_epoch(client)
-    change, percent = change_since(price, previous_close)
-    record = QuoteRecord(
-        symbol=symbol,
-        price=price,
-        as_of=wire_time(as_of),
-        source=MANUAL,
-        seq=seq,
-        epoch=epoch,
-        received_at=now(),
-        currency=currency,
-        change=change,
-        change_percent=percent,
-        previous_close=previous_close,
-    )
-    client.hset(LAST_KEY, symbol, encode_quote(record, Mode.FULL))
+    record = msgspec.structs.replace(record, source=MANUAL, seq=seq, epoch=epoch, received_at=now())
+    client.hset(LAST_KEY, record.symbol, encode_quote(record, Mode.FULL))
     modes = (Mode.LTPC, Mode.QUOTE)
-    update = Update(symbol, seq, {mode: encode_quote(record, mode) for mode in modes})
+    update = Update(record.symbol, seq, {mode: encode_quote(record, mode) for mode in modes})
     announce(batch_message(Batch(MANUAL, epoch, seq, [update])))
     return record
 

@@ -285,6 +285,8 @@ class QuoteRecord(msgspec.Struct, frozen=True, gc=False):
     `window` tells whether open, high, low and volume are the session's or the rolling 24 hours'.
     Times are wire text: `as_of` the source's, `received_at` ours.
     Fields are on the wire in this order: `quote` is `full` up to `bids`.
+    A price from before a split is in the units of `units_at`, the split's time, and was traded as `raw_price`. Both are
+    left out of any other record: there `as_of` tells the units.
     """
 
     symbol: str
@@ -314,6 +316,8 @@ class QuoteRecord(msgspec.Struct, frozen=True, gc=False):
     asks: tuple[tuple[Decimal, Decimal], ...] | None = None
     average_price: Decimal | None = None
     open_interest: Decimal | None = None
+    units_at: str | msgspec.UnsetType = msgspec.UNSET
+    raw_price: Decimal | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Ltpc(msgspec.Struct, gc=False):
@@ -367,7 +371,12 @@ def _encode_fields(fields: msgspec.Struct, numbers: Numbers) -> str:
     encoded = encoder.encode(fields)
     # Searching for the pattern alone would cost a third of the encoding.
     if (b"E-" in encoded or b"E+" in encoded) and _EXPONENT.search(encoded):
-        encoded = encoder.encode(_plain(msgspec.structs.asdict(fields), numbers))
+        known = {
+            name: value
+            for name, value in msgspec.structs.asdict(fields).items()
+            if value is not msgspec.UNSET
+        }
+        encoded = encoder.encode(_plain(known, numbers))
     return encoded.decode()
 
 

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,8 +9,8 @@ from django.test import override_settings
 from rest_framework.test import APIClient
 
 from assets import snapshots
-from assets.market import session_start
-from assets.models import Asset, FeedSymbol, PriceBar
+from assets.models import Asset, FeedSymbol, PriceBar, Split
+from assets.sessions import AROUND_THE_CLOCK
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -32,7 +32,7 @@ def make_bar(asset: Asset, start: datetime, close: str, interval: str = "1d") ->
 
 def session_began() -> datetime:
     """Midnight; asked for in each test, for a run of all of them may well see two."""
-    return session_start(datetime.now(UTC))
+    return AROUND_THE_CLOCK.session_at(datetime.now(UTC)).open
 
 
 def test_an_asset_is_added_once(client: APIClient) -> None:
@@ -202,6 +202,26 @@ def test_the_stored_price_serves_while_redis_is_away(client: APIClient) -> None:
     finally:
         snapshots.connection.cache_clear()
     assert (shown["price"], shown["previous_close"], shown["quote"]) == (1.10, 0.95, None)
+
+
+def test_a_record_that_nobody_published_since_a_split_is_shown_in_todays_units(client: APIClient) -> None:
+    asset = Asset.objects.create(symbol="ACME")
+    Split.objects.create(asset=asset, ex_date=date(2026, 11, 19), numerator=10)
+    record = '{"symbol":"ACME","price":1200,"as_of":"2026-11-18T21:00:00.000000Z","previous_close":1190,"bid":1199}'
+    with redis.Redis.from_url(settings.REDIS_URL) as server:
+        server.hset(snapshots.LAST_KEY, "ACME", record)
+    shown = client.get("/api/assets/ACME/").json()
+    assert (shown["price"], shown["previous_close"], shown["quote"]["bid"]) == (120, 119, None)
+
+
+def test_bars_of_before_a_split_are_divided_and_their_volume_multiplied(client: APIClient) -> None:
+    asset = Asset.objects.create(symbol="ACME")
+    for day, close in ((18, "1200"), (19, "123")):
+        make_bar(asset, datetime(2026, 11, day, tzinfo=UTC), close)
+    PriceBar.objects.update(volume=D(7))
+    Split.objects.create(asset=asset, ex_date=date(2026, 11, 19), numerator=10)
+    found = client.get("/api/assets/ACME/bars/").json()["results"]
+    assert [(bar["open"], bar["close"], bar["volume"]) for bar in found] == [(120, 120, 70), (123, 123, 7)]
 
 
 def test_bars_are_given_oldest_first_within_bounds(client: APIClient) -> None:

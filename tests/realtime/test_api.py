@@ -1,5 +1,5 @@
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +10,10 @@ from django.test import override_settings
 from rest_framework.test import APIClient
 
 from assets import snapshots
-from assets.models import Asset, FeedSymbol, PriceBar
+from assets.calendars import forget_calendars
+from assets.models import Asset, FeedSymbol, PriceBar, Split
+from assets.session_store import store_sessions
+from assets.sessions import Session
 from portfolio.events import GROUP
 from realtime.models import AccessToken
 from tests.portfolio.builders import in_thread
@@ -165,6 +168,44 @@ def test_an_older_price_is_history_and_does_not_move_the_current_one(client: API
     }
     assert client.get("/api/assets/FUND/").json()["price"] == 103
     assert client.get("/api/assets/FUND/bars/").json()["results"][0]["close"] == 90
+
+
+def test_a_price_by_hand_goes_by_the_sessions_of_its_asset(client: APIClient) -> None:
+    today = datetime.now(UTC).replace(microsecond=0)
+    opens = [today - timedelta(hours=hours) for hours in (50, 26, 2)]
+    closes = [opens[0] + timedelta(hours=1), opens[1] + timedelta(hours=1), today + timedelta(hours=2)]
+    sessions = [Session(opened.date(), opened, close) for opened, close in zip(opens, closes, strict=True)]
+    store_sessions("XNYS", sessions, opens[0].date())
+    forget_calendars()
+    asset = Asset.objects.create(symbol="SHARE", currency="USD", calendar="XNYS")
+    for price, moment in (("10", opens[0]), ("11", closes[1] + timedelta(hours=1)), ("12", today)):
+        body = {"price": price, "time": moment.isoformat()}
+        assert client.post("/api/assets/SHARE/prices/", body).json()["current"]
+    # The one of the night is the last word on the session before it.
+    bars = PriceBar.objects.filter(asset=asset).order_by("start").values_list("start", "close")
+    assert list(bars) == list(zip(opens, map(Decimal, (10, 11, 12)), strict=True))
+    quote = client.get("/api/assets/SHARE/").json()["quote"]
+    assert (quote["previous_close"], quote["change"], quote["session"]) == (11, 1, "open")
+
+
+def test_a_price_by_hand_of_before_a_split_is_sent_in_todays_units(client: APIClient, fund: Asset) -> None:
+    today = datetime.now(UTC).date()
+    Split.objects.create(asset=fund, ex_date=today, numerator=10)
+    before = datetime.combine(today, time(), UTC) - timedelta(hours=1)
+    client.post("/api/assets/FUND/prices/", {"price": "1200", "time": before.isoformat()})
+    shown = client.get("/api/assets/FUND/").json()
+    assert (shown["price"], shown["quote"]["price"], shown["quote"]["raw_price"]) == (120, 120, 1200)
+    fund.refresh_from_db()
+    assert fund.current_price == 1200
+    bars = client.get("/api/assets/FUND/bars/").json()["results"]
+    assert [(bar["close"], bar["volume"]) for bar in bars] == [(120, None)]
+    assert PriceBar.objects.get().close == 1200
+
+
+def test_only_what_may_be_negative_has_a_negative_price(client: APIClient, fund: Asset) -> None:
+    Asset.objects.filter(pk=fund.pk).update(may_be_negative=True)
+    assert client.post("/api/assets/FUND/prices/", {"price": "-37.63"}).status_code == 201
+    assert client.get("/api/assets/FUND/").json()["price"] == -37.63
 
 
 def test_only_staff_sets_the_price_of_what_a_feed_prices(client: APIClient, alice: User, fund: Asset) -> None:

@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError
 
-from assets.market import session_start
 from assets.models import Asset, FeedSymbol, PriceBar
+from assets.sessions import AROUND_THE_CLOCK
 from realtime.catalog import KEEP_SECONDS, Catalog, KnownAsset, load_assets
 
 
@@ -93,7 +93,7 @@ def test_assets_come_with_sources_and_the_close_of_the_last_session(
     django_assert_num_queries: pytest.FixtureRequest,
 ) -> None:
     now = datetime.now(UTC)
-    today = session_start(now)
+    today = AROUND_THE_CLOCK.session_at(now).open
     for symbol in ("AAPL", "MSFT"):
         asset = Asset.objects.create(
             symbol=symbol, name=symbol, currency="USD", current_price=Decimal("101.5"), price_as_of=now
@@ -105,7 +105,7 @@ def test_assets_come_with_sources_and_the_close_of_the_last_session(
                 asset=asset, interval="1d", start=today - timedelta(days=days),
                 open=price, high=price, low=price, close=price,
             )  # fmt: skip
-    with django_assert_num_queries(2):  # type: ignore[operator]
+    with django_assert_num_queries(4):  # type: ignore[operator]
         found = load_assets(["AAPL", "MSFT", "NOPE"])
     assert found.keys() == {"AAPL", "MSFT"}
     stored = found["AAPL"].stored

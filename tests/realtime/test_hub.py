@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 from collections.abc import Sized
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -508,7 +507,7 @@ async def test_what_a_source_says_of_itself_is_told_once(
 
 
 async def publish_by_hand(price: int) -> None:
-    await asyncio.to_thread(publish_manual_price, "FUND", Decimal(price), datetime.now(UTC), "EUR", None)
+    await asyncio.to_thread(publish_manual_price, make_record("FUND", price=Decimal(price)))
 
 
 async def lose_by_hand(price: int, symbol: str = "FUND") -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 import redis.exceptions
 
+from assets.splits import SplitEvent
 from realtime.bus import WebBus
 from realtime.catalog import Catalog, KnownAsset
 from realtime.connections import Connection
@@ -17,6 +19,7 @@ from realtime.last_values import REPAIR_ATTEMPTS, LastValues
 from realtime.outbox import Options, Outbox
 from realtime.protocol import Mode, QuoteRecord, encode_quote
 from realtime.topics import Topics
+from tests.exchanges import NEW_YORK, utc
 from tests.realtime.builders import Client, Clock, eventually, make_record, make_status
 
 pytestmark = pytest.mark.asyncio
@@ -61,10 +64,13 @@ class World:
         self.tasks: set[asyncio.Future[None]] = set()
         self.feeds = FeedWatch(self.clock, self._tell)
         self.feeds.on_status(make_status())
-        known = {s: KnownAsset(s, "USD", (), record) for s, record in (stored or {}).items()}
+        self.known = {s: KnownAsset(s, "USD", (), record) for s, record in (stored or {}).items()}
+        self.catalog = Catalog(
+            self.clock, lambda symbols: {s: self.known[s] for s in symbols if s in self.known}
+        )
         self.values = LastValues(
             cast(WebBus, self.redis),
-            Catalog(self.clock, lambda symbols: {s: known[s] for s in symbols if s in known}),
+            self.catalog,
             self.topics,
             self.feeds,
             spawn=self._spawn,
@@ -268,6 +274,31 @@ async def test_a_record_that_nobody_confirms_any_more_is_marked_stale(settings: 
 
     stale = {symbol: quote["stale"] for symbol, quote in world.client.quotes.items()}
     assert stale == {"AAPL": False, "MSFT": True, "BTC-USD": False}
+
+
+async def test_a_record_that_nobody_publishes_goes_by_its_markets_hours_and_splits() -> None:
+    world = World()
+    thursday = utc("2026-11-19T14:00")
+    long_ago: dict[str, Any] = {
+        "as_of": "2026-11-18T20:59:00.000000Z",
+        "session": "open",
+        "price": Decimal(1200),
+    }
+    world.known["SHARE"] = KnownAsset("SHARE", "USD", (), None, NEW_YORK, (SplitEvent(thursday, 10, 1),))
+    await world.catalog.find(["SHARE"])
+    share = make_record("SHARE", source="coinbase", **long_ago)
+    live = make_record("AAPL", **long_ago)
+    fund = make_record("FUND", source="manual", received_at="2026-01-01T00:00:00.000000Z")
+    world.redis.answer([share, live, fund])
+
+    world.subscribe("SHARE", "AAPL", "FUND", mode="full")
+    await world.until(lambda: all(world.client.has(symbol, 1) for symbol in ("SHARE", "AAPL", "FUND")))
+
+    quotes = world.client.quotes
+    assert (quotes["SHARE"]["price"], quotes["SHARE"]["raw_price"]) == (120, 1200)
+    assert quotes["SHARE"]["session"] == NEW_YORK.phase(datetime.now(UTC))
+    assert (quotes["AAPL"]["price"], quotes["AAPL"]["session"]) == (1200, "open")  # its source says so itself
+    assert quotes["FUND"]["stale"] is False
 
 
 async def test_somebody_who_left_meanwhile_gets_nothing() -> None:

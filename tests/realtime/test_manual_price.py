@@ -10,32 +10,38 @@ import pytest
 from assets.snapshots import LAST_KEY, connection
 from realtime.bus import MANUAL
 from realtime.manual_price import publish_manual_price
-from realtime.protocol import QuoteRecord, decode_quote
-from tests.realtime.builders import next_batch
+from realtime.protocol import QuoteRecord, decode_quote, wire_time
+from tests.realtime.builders import make_record, next_batch
 from tests.realtime.conftest import MakeWeb
 
 pytestmark = pytest.mark.asyncio
 
 
-async def publish_by_hand(price: str, previous_close: str | None = None) -> QuoteRecord:
-    close = None if previous_close is None else Decimal(previous_close)
-    return await asyncio.to_thread(
-        publish_manual_price, "FUND", Decimal(price), datetime(2026, 11, 20, tzinfo=UTC), "EUR", close
+async def publish_by_hand(price: str, change: str | None = None) -> QuoteRecord:
+    record = make_record(
+        "FUND",
+        seq=0,
+        epoch=0,
+        price=Decimal(price),
+        as_of=wire_time(datetime(2026, 11, 20, tzinfo=UTC)),
+        change=None if change is None else Decimal(change),
+        session="closed",
     )
+    return await asyncio.to_thread(publish_manual_price, record)
 
 
 async def test_a_price_by_hand_is_the_last_value_and_travels_like_a_tick(web: MakeWeb) -> None:
     listener = web("w")
     await listener.listen()
 
-    first = await publish_by_hand("99.5", "100")
+    first = await publish_by_hand("99.5", "-0.5")
     second = await publish_by_hand("101")
 
     batches = [await next_batch(listener), await next_batch(listener)]
     assert [(batch.source, batch.number) for batch in batches] == [(MANUAL, 1), (MANUAL, 2)]
     assert batches[0].epoch == batches[1].epoch
     assert set(batches[0].updates[0].payloads) == {"ltpc", "quote"}
-    assert (first.change, first.change_percent) == (Decimal("-0.5"), Decimal("-0.50"))
+    assert (first.change, first.session, first.source) == (Decimal("-0.5"), "closed", MANUAL)
     assert (second.change, second.seq) == (None, 2)
     text: Any = connection().hget(LAST_KEY, "FUND")
     assert decode_quote(text) == second
