@@ -50,6 +50,7 @@ log = logging.getLogger("personal_finance.realtime.hub")
 PULSE_SECONDS = 0.25
 RENEW_SECONDS = 5.0  # a third of the leases' life
 COUNTS_SECONDS = 1.0
+REFRESH_SECONDS = 30.0  # how late a split or a close is seen of what no source publishes
 SLOW_SECONDS = 10.0  # a socket that takes nothing for so long is closed
 RECHECKED_TOGETHER = 50  # some 20 ms of a database thread; thousands at once would meet its time-out
 DRAIN_PAUSE_SECONDS = 0.01  # a pause for each connection would be too short to be kept
@@ -372,6 +373,8 @@ class Hub:
                 self.garbage.look(opened, opened - len(self.connections))
                 for listener in self.pulse_listeners:
                     listener()
+                if self.redis_ok and self._is_due("refresh", REFRESH_SECONDS):
+                    self.spawn(self.last_values.refresh())
             except Exception:
                 log.exception("pulse failed")
             await asyncio.sleep(PULSE_SECONDS)

@@ -7,7 +7,7 @@ connection goes to that one alone when everybody else has it already.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,16 @@ log = logging.getLogger("personal_finance.realtime.hub")
 
 REPAIR_ATTEMPTS = 5
 RETRY_SECONDS = 0.4
+# Some 10 ms of the loop, between two reads.
+REFRESHED_TOGETHER = 500
+
+
+def _numbers(record: QuoteRecord) -> tuple[str, int, int]:
+    return record.source, record.epoch, record.seq
+
+
+def _shown(record: QuoteRecord) -> tuple[Any, ...]:
+    return record.price, record.previous_close, record.session, record.stale
 
 
 class LastValues:
@@ -118,6 +128,35 @@ class LastValues:
         if known is not None and known.splits:
             changed |= restated_fields(msgspec.structs.asdict(record), known.splits, moment)
         return msgspec.structs.replace(record, **changed)
+
+    async def refresh(self) -> None:
+        """Sends again what no source publishes any more and the clock has changed: its hours, units or age.
+
+        Numbers stay as they are: the value is the same one, as it is to be read now.
+        """
+        quiet = sorted(
+            symbol
+            for symbol in self._topics.symbols()
+            if (topic := self._topics[symbol]).has_value and not self._feeds.is_live(topic.source)
+        )
+        for start in range(0, len(quiet), REFRESHED_TOGETHER):
+            some = quiet[start : start + REFRESHED_TOGETHER]
+            with contextlib.suppress(redis.exceptions.RedisError, *UNREACHABLE, *UNAVAILABLE):
+                await self._catalog.find(some)
+                self._take_changed(await self._read(set(some)))
+
+    def _take_changed(self, records: Mapping[str, QuoteRecord]) -> None:
+        changed: set[str] = set()
+        for symbol, record in records.items():
+            topic = self._topics.get(symbol)
+            known = topic.quote() if topic is not None else None
+            if topic is None or known is None or _numbers(known) != _numbers(record):
+                continue
+            if _shown(known) != _shown(record):
+                topic.take_record(record)
+                changed.add(symbol)
+        if changed:
+            self._deliver(changed)
 
     def _take_records(self, records: Iterable[QuoteRecord]) -> None:
         """Takes records that are news and sends them on."""

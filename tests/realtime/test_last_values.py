@@ -11,7 +11,7 @@ import redis.exceptions
 
 from assets.splits import SplitEvent
 from realtime.bus import WebBus
-from realtime.catalog import Catalog, KnownAsset
+from realtime.catalog import KEEP_SECONDS, Catalog, KnownAsset
 from realtime.connections import Connection
 from realtime.feed_watch import FeedWatch, SourceView
 from realtime.handshake import Identity
@@ -299,6 +299,35 @@ async def test_a_record_that_nobody_publishes_goes_by_its_markets_hours_and_spli
     assert quotes["SHARE"]["session"] == NEW_YORK.phase(datetime.now(UTC))
     assert (quotes["AAPL"]["price"], quotes["AAPL"]["session"]) == (1200, "open")  # its source says so itself
     assert quotes["FUND"]["stale"] is False
+
+
+async def test_what_nobody_publishes_is_sent_again_when_the_clock_has_changed_it() -> None:
+    world = World()
+    world.known["FUND"] = KnownAsset("FUND", "USD", (), None)
+    fund = make_record("FUND", source="manual", as_of="2026-01-01T00:00:00.000000Z", price=Decimal(1200))
+    live = make_record("AAPL")
+    world.redis.answer([fund, live])
+    world.subscribe("FUND", "AAPL")
+    await world.until(lambda: all(world.client.has(symbol, 1) for symbol in ("FUND", "AAPL")))
+
+    world.redis.answer([fund])
+    await world.values.refresh()
+    world.client.read()
+    assert world.client.seqs["FUND"] == [1]  # nothing has changed
+
+    world.clock.moment += KEEP_SECONDS
+    split = SplitEvent(utc("2026-01-02"), 10, 1)
+    world.known["FUND"] = KnownAsset("FUND", "USD", (), None, splits=(split,))
+    for _ in range(2):
+        world.redis.answer([fund])
+        await world.values.refresh()
+    world.client.read()
+    assert world.client.seqs["FUND"] == [1, 1]
+    assert world.client.quotes["FUND"]["price"] == 120
+    assert world.redis.asked[-1] == ["FUND"]
+
+    world.redis.answer(UNREACHABLE)
+    await world.values.refresh()
 
 
 async def test_somebody_who_left_meanwhile_gets_nothing() -> None:
