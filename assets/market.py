@@ -82,6 +82,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an instrument is worth at a moment, with whatever else its source says about the day.
 
     `window` tells what open, high, low and volume cover: the session, or the rolling 24 hours.
+    `official_close` is that of the session that is over at `as_of`; a source that has none leaves it out.
     """
 
     symbol: str
@@ -100,6 +101,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     average_price: Decimal | None = None
     open_interest: Decimal | None = None
     window: Literal["session", "24h"] = "session"
+    official_close: Decimal | None = None
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):

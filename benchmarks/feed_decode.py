@@ -24,7 +24,7 @@ from realtime.feeds.base import FeedError
 from realtime.feeds.coinbase import CoinbaseFeed
 from realtime.feeds.replay import read_recording
 from realtime.price_feed.batcher import Batcher
-from realtime.price_feed.lines import Listing
+from realtime.price_feed.listing import Listing
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDING = ROOT.parent / "shared" / "recordings" / "coinbase-exchange-2021-04-17.tsv"

@@ -1,7 +1,8 @@
-"""Minute and daily bars of one symbol, built from every tick before conflation.
+"""Minute and daily bars of one symbol, built from every regular tick before conflation.
 
-Owns only the arithmetic: it stores nothing and reads no clock. Ticks must come in order of their own time; a tick
-from before the open bar is left out of the bars, because the bar it belongs to has been handed over already.
+Owns only the arithmetic: it stores nothing and reads no clock. A daily bar begins with its session and ends where the
+next one opens. Ticks must come in order of their own time; a tick from before the open bar is left out of the bars,
+because the bar it belongs to has been handed over already.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,10 +11,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from assets.market import Bar, session_start
+from assets.market import Bar
+from assets.sessions import AROUND_THE_CLOCK, Calendar, Session
+from assets.splits import Ratio, restated
 
 Interval = Literal["1m", "1d"]
-LENGTHS: dict[Interval, timedelta] = {"1m": timedelta(minutes=1), "1d": timedelta(days=1)}
+MINUTE = timedelta(minutes=1)
 
 
 def minute_start(time: datetime) -> datetime:
@@ -39,19 +42,21 @@ class OpenBar:
         "volume",
     )
 
-    def __init__(self, interval: Interval, start: datetime, price: Decimal, *, fresh: bool = False) -> None:
+    def __init__(
+        self, interval: Interval, start: datetime, end: datetime, price: Decimal, *, fresh: bool = False
+    ) -> None:
         self.interval: Interval = interval
         self.start = start
-        self.end = start + LENGTHS[interval]
+        self.end = end
         self.open = self.high = self.low = self.close = price
         self.volume: Decimal | None = None
         self.first_quantity: Decimal | None = None
         self.fresh = fresh
 
     @classmethod
-    def resume(cls, bar: Bar) -> "OpenBar":
+    def resume(cls, bar: Bar, end: datetime) -> "OpenBar":
         """Goes on with a bar that was stored before it was over."""
-        resumed = cls(bar.interval, bar.start, bar.open)
+        resumed = cls(bar.interval, bar.start, end, bar.open)
         resumed.high, resumed.low, resumed.close, resumed.volume = bar.high, bar.low, bar.close, bar.volume
         return resumed
 
@@ -79,6 +84,15 @@ class OpenBar:
             self.low = low
         if volume is not None:
             self.volume = volume
+
+    def close_at(self, price: Decimal) -> None:
+        """Takes the official close, which may be that of an auction we have not seen."""
+        self.close, self.high, self.low = price, max(self.high, price), min(self.low, price)
+
+    def restate(self, ratio: Ratio) -> None:
+        """Goes on in new units."""
+        self.open, self.high = restated(self.open, ratio), restated(self.high, ratio)
+        self.low, self.close = restated(self.low, ratio), restated(self.close, ratio)
 
     def bar(self, symbol: str) -> Bar:
         return Bar(
@@ -120,10 +134,11 @@ class BuiltBar(NamedTuple):
 class BarBuilder:
     """The open minute and the open day of one symbol."""
 
-    __slots__ = ("_floors", "day", "minute", "symbol")
+    __slots__ = ("_floors", "calendar", "day", "minute", "symbol")
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, calendar: Calendar = AROUND_THE_CLOCK) -> None:
         self.symbol = symbol
+        self.calendar = calendar
         self.minute: OpenBar | None = None
         self.day: OpenBar | None = None
         # Where each interval's last handed-over bar ended: a straggler must not open that bar again.
@@ -138,27 +153,29 @@ class BarBuilder:
             day.add(price, quantity)
             return []
         closed = self.close_until(time)
-        self.minute = self._added("1m", self.minute, minute_start(time), price, quantity, time)
-        self.day = self._added("1d", self.day, session_start(time), price, quantity, time)
+        if self.minute is None and self._is_new("1m", time):
+            start = minute_start(time)
+            self.minute = OpenBar("1m", start, start + MINUTE, price, fresh="1m" not in self._floors)
+        if self.day is None and self._is_new("1d", time):
+            self.day = self._new_day(self.calendar.session_at(time), price, fresh="1d" not in self._floors)
+        for bar in (self.minute, self.day):
+            if bar is not None and time >= bar.start and self._is_new(bar.interval, time):
+                bar.add(price, quantity)
         return closed
 
-    def _added(
-        self,
-        interval: Interval,
-        bar: OpenBar | None,
-        start: datetime,
-        price: Decimal,
-        quantity: Decimal | None,
-        time: datetime,
-    ) -> OpenBar | None:
+    def _is_new(self, interval: Interval, time: datetime) -> bool:
         floor = self._floors.get(interval)
-        if floor is not None and time < floor:
-            return bar
-        if bar is None:
-            bar = OpenBar(interval, start, price, fresh=floor is None)
-        if time >= bar.start:
-            bar.add(price, quantity)
-        return bar
+        return floor is None or time >= floor
+
+    def _new_day(self, session: Session, price: Decimal, *, fresh: bool) -> OpenBar:
+        return OpenBar("1d", session.open, self.calendar.after(session).open, price, fresh=fresh)
+
+    def settle(self, session: Session, price: Decimal) -> BuiltBar:
+        """Takes a session's official close and returns its daily bar."""
+        if self.day is None or self.day.start != session.open:
+            self.day = self._new_day(session, price, fresh=False)
+        self.day.close_at(price)
+        return self._built(self.day)
 
     def close_until(self, time: datetime) -> list[BuiltBar]:
         """Returns and forgets the bars that are over at `time`."""
@@ -182,9 +199,10 @@ class BarBuilder:
     def resume(self, bar: Bar) -> None:
         """Goes on with a stored bar, unless one is open already."""
         if bar.interval == "1m" and self.minute is None:
-            self.minute = OpenBar.resume(bar)
+            self.minute = OpenBar.resume(bar, bar.start + MINUTE)
         elif bar.interval == "1d" and self.day is None:
-            self.day = OpenBar.resume(bar)
+            end = self.calendar.after(self.calendar.session_at(bar.start)).open
+            self.day = OpenBar.resume(bar, end)
 
     def restart(self) -> list[BuiltBar]:
         """Returns and forgets what is open: the next tick may be of any time."""

@@ -2,7 +2,8 @@
 
 Pure: events and clocks in, records and bars out. It knows no Redis, no database and no event loop, and holds one
 line an asset whatever the load. A line's `seq` counts every accepted tick, so a jump in what is sent shows what was
-conflated. The session is the calendar's: a 24/7 asset rolls at 00:00 UTC by the clock, with or without a tick.
+conflated. The session is the calendar's and rolls by the clock, with or without a tick; a tick outside regular hours
+moves no price. Nearly every tick lies between four values of its line, and asks no calendar.
 """
 
 from collections import Counter
@@ -10,11 +11,13 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from assets.hours import Hours, confirmed_since, hours_at, is_regular
 from assets.market import Bar, Book, Depth, Quote, Trade
-from assets.market import session_start as session_start_of
+from assets.sessions import Calendar
 from realtime.feeds.base import Event
 from realtime.price_feed.bars import BuiltBar
-from realtime.price_feed.lines import DAY, Close, LastPrice, Line, Listing, publisher
+from realtime.price_feed.lines import NO_PRICE, Line
+from realtime.price_feed.listing import Close, LastPrice, Listing, publisher
 from realtime.protocol import QuoteRecord
 
 # A tick from further ahead is a broken clock, and would shut out every right one after it.
@@ -29,6 +32,7 @@ class Batcher:
     Args:
         source: the source's name.
         stale_after: seconds without a confirmation after which a price is stale.
+        delayed_by: seconds that the source is behind the market.
         quotes_are_trades: whether a quote's last quantity is traded volume that no `Trade` repeats.
         has_own_clock: the source's time is the time of its ticks, as in a recording, and not ours.
     """
@@ -38,6 +42,7 @@ class Batcher:
         source: str,
         *,
         stale_after: float,
+        delayed_by: int = 0,
         quotes_are_trades: bool = True,
         has_own_clock: bool = False,
     ) -> None:
@@ -50,7 +55,9 @@ class Batcher:
         self.last_tick_at: float | None = None
         self._by_source_symbol: dict[str, Line] = {}
         self._dirty: list[Line] = []
-        self._stale_after = stale_after
+        self._stale_after = timedelta(seconds=stale_after)
+        self._delayed_by = delayed_by
+        self._hours: dict[Calendar, Hours] = {}
         self._quotes_are_trades = quotes_are_trades
         self._has_own_clock = has_own_clock
 
@@ -74,15 +81,39 @@ class Batcher:
                 line.is_owned = False
                 gone.append(line)
             else:
-                line.listing = listing
+                self._relist(line, listing, now)
         for symbol, listing in wanted.items():
             if symbol not in self.lines:
-                line = Line(listing, session_start_of(now), monotonic)
+                hours = self._hours_at(listing.calendar, now)
+                line = Line(listing, hours, monotonic, self._delayed_by)
                 self.lines[symbol] = line
                 added.append(line)
         for line in added:
             self._by_source_symbol[line.listing.source_symbol] = line
+        calendars = {line.listing.calendar for line in self.lines.values()}
+        self._hours = {calendar: hours for calendar, hours in self._hours.items() if calendar in calendars}
         return added, gone
+
+    def _relist(self, line: Line, listing: Listing, now: datetime) -> None:
+        """Takes what has changed of an asset: its calendar, its splits."""
+        is_same = listing[5:] == line.listing[5:]
+        line.listing = listing
+        if not is_same:
+            line.bars.calendar = listing.calendar
+            line.least, line.most = NO_PRICE
+            self._enter(line, line.as_of if self._has_own_clock and line.price is not None else now)
+
+    def _hours_at(self, calendar: Calendar, moment: datetime) -> Hours:
+        hours = self._hours.get(calendar)
+        if hours is None or not hours.asked_at <= moment < hours.changes_at:
+            hours = self._hours[calendar] = hours_at(calendar, moment)
+        return hours
+
+    def _enter(self, line: Line, moment: datetime) -> None:
+        """Brings a line up to a moment; what changes by it is sent."""
+        line.enter(self._hours_at(line.listing.calendar, moment), moment)
+        if line.price is not None:
+            self._changed(line)
 
     def restore(self, symbol: str, last: LastPrice, now: datetime, monotonic: float) -> None:
         """Gives a line that has none yet its last known price, and the rest of its record."""
@@ -91,10 +122,10 @@ class Batcher:
             return
         age = max(0.0, (now - last.received_at).total_seconds())
         line.confirmed_at = monotonic - age
-        line.is_stale = age > self._stale_after
         if self._has_own_clock:
-            line.session_start = session_start_of(last.as_of)
+            line.enter(self._hours_at(line.listing.calendar, last.as_of), last.as_of)
         line.restore(last)
+        line.is_stale = line.confirmed_at < self._confirmed_since(line.hours, now, monotonic)
 
     def learn_closes(self, closes: Mapping[str, Close]) -> None:
         """Takes stored closes; what they change is sent."""
@@ -169,8 +200,8 @@ class Batcher:
             self._changed(line)
 
     def _accepts(self, line: Line, price: Decimal, as_of: datetime, received_at: datetime) -> bool:
-        if not price > 0 or not price.is_finite():
-            self.rejected["price"] += 1
+        if not line.least < price < line.most and (reason := line.doubt(price, as_of)):
+            self.rejected[reason] += 1
         elif line.floor is not None and as_of < line.floor:
             self.rejected["older"] += 1
         elif as_of > received_at and as_of > received_at + FUTURE_LIMIT:
@@ -179,6 +210,21 @@ class Batcher:
             return True
         return False
 
+    def _counts(self, line: Line, as_of: datetime, received_at: datetime) -> bool:
+        """Whether a tick that is none of the present stretch of trading moves the price; it may roll the session."""
+        calendar = line.listing.calendar
+        if self._has_own_clock:
+            if line.floor is None and as_of < line.hours.session.open:
+                line.begin_again()
+                self._enter(line, as_of)
+            elif as_of >= line.due_at:
+                self._enter(line, as_of)
+        elif as_of >= line.due_at and received_at >= line.due_at:
+            self._enter(line, received_at)
+        if line.hours.phase == "always":
+            return True
+        return not line.is_settled and as_of < line.hours.next_open and is_regular(calendar, as_of)
+
     def _line(self, source_symbol: str) -> Line | None:
         line = self._by_source_symbol.get(source_symbol)
         if line is None:
@@ -186,23 +232,40 @@ class Batcher:
         return line
 
     def _quote(self, quote: Quote, received_at: datetime, monotonic: float) -> None:
-        line = self._line(quote.symbol)
-        if line is None or not self._accepts(line, quote.price, quote.as_of, received_at):
+        line, as_of = self._line(quote.symbol), quote.as_of
+        if line is None or not self._accepts(line, quote.price, as_of, received_at):
             return
-        if quote.as_of == line.floor and quote == line.quote:
+        is_usual = line.since <= as_of < line.until
+        if not is_usual:
+            counts = self._counts(line, as_of, received_at)
+            if self._settles(line, quote, received_at, monotonic):
+                return
+            if not counts:
+                self._off_hours(line, quote, received_at, monotonic)
+                return
+        if as_of == line.floor and quote == line.quote:
             self.rejected["duplicate"] += 1
             self._confirm(line, received_at, monotonic)
             return
         line.quote = quote
         quantity = quote.last_quantity if self._quotes_are_trades else None
         # A source that connects repeats its last trade, and a ticker repeats the trade it tells of.
-        is_repeated = quote.as_of == line.as_of and quote.price == line.price
-        self._price(line, quote.price, quote.as_of, received_at, monotonic, quantity, is_repeated)
-        line.keep_quote(quote)
+        is_repeated = as_of == line.as_of and quote.price == line.price
+        take = self._price if is_usual else self._late_price
+        take(line, quote.price, as_of, received_at, monotonic, quantity, is_repeated)
+        if is_usual or (as_of >= line.units_at and line.covers(quote)):
+            line.keep_quote(quote)
+        elif as_of >= line.units_at:
+            line.keep_sides(quote)
 
     def _trade(self, trade: Trade, received_at: datetime, monotonic: float) -> None:
-        line = self._line(trade.symbol)
-        if line is None or not self._accepts(line, trade.price, trade.as_of, received_at):
+        line, as_of = self._line(trade.symbol), trade.as_of
+        if line is None or not self._accepts(line, trade.price, as_of, received_at):
+            return
+        is_usual = line.since <= as_of < line.until
+        if not is_usual and not self._counts(line, as_of, received_at):
+            self.rejected["off_hours"] += 1
+            self._confirm(line, received_at, monotonic)
             return
         known = line.trade
         if known is not None and (trade == known or (trade.trade_id and trade.trade_id == known.trade_id)):
@@ -210,8 +273,10 @@ class Batcher:
             self._confirm(line, received_at, monotonic)
             return
         line.trade = trade
-        self._price(line, trade.price, trade.as_of, received_at, monotonic, trade.quantity, False)
-        line.keep_trade(trade)
+        take = self._price if is_usual else self._late_price
+        take(line, trade.price, as_of, received_at, monotonic, trade.quantity, False)
+        if is_usual or as_of >= line.units_at:
+            line.keep_trade(trade)
 
     def _price(
         self,
@@ -223,13 +288,6 @@ class Batcher:
         quantity: Decimal | None,
         is_repeated: bool,
     ) -> None:
-        if (
-            self._has_own_clock or received_at >= line.session_start + DAY
-        ) and as_of >= line.session_start + DAY:
-            line.roll(session_start_of(as_of))
-        elif self._has_own_clock and line.floor is None and as_of < line.session_start:
-            line.session_start = session_start_of(as_of)
-            line.close = None
         if not is_repeated:
             for built in line.bars.add(price, quantity, as_of):
                 self._built(line, built)
@@ -238,29 +296,89 @@ class Batcher:
         line.confirmed_at = monotonic
         line.is_stale = False
         line.in_step = received_at - as_of < FUTURE_LIMIT
-        if as_of < line.session_start:
-            line.learn_from_price()
         self.ticks += 1
         self.last_tick_at = monotonic
         self._changed(line)
+
+    def _late_price(
+        self,
+        line: Line,
+        price: Decimal,
+        as_of: datetime,
+        received_at: datetime,
+        monotonic: float,
+        quantity: Decimal | None,
+        is_repeated: bool,
+    ) -> None:
+        """A price that counts although it is none of the present stretch of trading: from before a break or a split."""
+        raw, is_old = price, as_of < line.units_at
+        if is_old:
+            raw = line.as_it_was(price, as_of)
+            price = line.in_units(raw, as_of)
+        self._price(line, price, as_of, received_at, monotonic, quantity, is_repeated or is_old)
+        line.raw_price = raw
+        line.learn_from_price()
+
+    def _off_hours(self, line: Line, quote: Quote, received_at: datetime, monotonic: float) -> None:
+        """A quote of the night: what is bid and asked, and that the source is there."""
+        self.rejected["off_hours"] += 1
+        bid, ask = line.bid, line.ask
+        if quote.as_of >= line.units_at:
+            line.keep_sides(quote)
+        self._confirm(line, received_at, monotonic)
+        if (line.bid, line.ask) != (bid, ask):
+            self._changed(line)
+
+    def _settles(self, line: Line, quote: Quote, received_at: datetime, monotonic: float) -> bool:
+        """Takes the official close of the session that is over; returns whether the quote tells one."""
+        close, hours = quote.official_close, line.hours
+        if close is None or not hours.is_over or not hours.session.close <= quote.as_of < hours.next_open:
+            return False
+        if reason := line.doubt(close, hours.session.close):
+            self.rejected[reason] += 1
+        elif line.is_settled and close == line.price_as_traded():
+            self._off_hours(line, quote, received_at, monotonic)
+        else:
+            self._built(line, line.bars.settle(hours.session, close))
+            line.settle(close)
+            line.keep_sides(quote)
+            self._confirm(line, received_at, monotonic)
+            self.ticks += 1
+            self.last_tick_at = monotonic
+            self._changed(line)
+        return True
 
     # -- what the clock says
 
     def tick(self, now: datetime, monotonic: float) -> None:
         """Rolls sessions, marks what is stale and closes bars; to be called about every second."""
-        today, close_until = session_start_of(now), now - BAR_GRACE
-        stale_before = monotonic - self._stale_after
+        close_until = now - BAR_GRACE
+        oldest: dict[Calendar, float] = {}
         for line in self.lines.values():
-            if line.session_start < today and not self._has_own_clock:
-                line.roll(today)
-                if line.price is not None:
-                    self._changed(line)
-            if line.confirmed_at < stale_before and not line.is_stale and line.price is not None:
+            if now >= line.due_at and not self._has_own_clock:
+                self._enter(line, now)
+            if line.awaits_close and line.knows_close():
+                line.awaits_close = False
+                self._changed(line)  # the time of its confirmation tells that it is the close
+            calendar = line.listing.calendar
+            limit = oldest.get(calendar)
+            if limit is None or self._has_own_clock:
+                limit = oldest[calendar] = self._confirmed_since(line.hours, now, monotonic)
+            if line.confirmed_at < limit and not line.is_stale and line.price is not None:
                 line.is_stale = True
                 self._changed(line)
             if line.in_step:
                 for built in line.bars.close_until(close_until):
                     self._built(line, built)
+
+    def _confirmed_since(self, hours: Hours, now: datetime, monotonic: float) -> float:
+        """Returns the monotonic time since which a price that is not stale has been confirmed."""
+        since: datetime | None
+        if self._has_own_clock:  # whose times are not those of `now`
+            since = None if hours.phase == "closed" else now - self._stale_after
+        else:
+            since = confirmed_since(hours, now, self._stale_after, timedelta(seconds=self._delayed_by))
+        return float("-inf") if since is None else monotonic - (now - since).total_seconds()
 
     def _built(self, line: Line, built: BuiltBar) -> None:
         if line.is_owned:

@@ -15,12 +15,14 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.db.models import OuterRef, Subquery
 
+from assets.calendars import calendar_named
 from assets.fields import ExactDecimalField
 from assets.market import Bar
-from assets.market import session_start as session_start_of
 from assets.models import Asset, FeedSymbol, PriceBar, normal_symbol
+from assets.sessions import Calendar
+from assets.stored_prices import previous_bars, read_splits
 from realtime.price_feed.bars import BuiltBar, minute_start
-from realtime.price_feed.lines import Close, LastPrice, Listing
+from realtime.price_feed.listing import Close, LastPrice, Listing
 
 log = logging.getLogger("personal_finance.realtime.feed")
 
@@ -47,7 +49,7 @@ class NewAsset(NamedTuple):
 
 
 class PriceRow(NamedTuple):
-    """A last price on its way to the database."""
+    """A last price on its way to the database, in the units of its time."""
 
     asset_id: int
     price: Decimal
@@ -115,19 +117,34 @@ def read_listings(source: str) -> list[Listing]:
     rows = (
         FeedSymbol.objects.filter(asset__feed_symbols__source=source)
         .order_by("asset_id", "priority", "id")
-        .values_list("asset_id", "source", "symbol", "asset__symbol", "asset__currency")
+        .values_list("asset_id", "source", "symbol")
     )
+    by_asset = {asset_id: list(group) for asset_id, group in groupby(rows, key=lambda row: row[0])}
     listings = []
-    for asset_id, group in groupby(rows, key=lambda row: row[0]):
-        members = list(group)
-        source_symbol = next(symbol for _, name, symbol, _, _ in members if name == source)
-        _, _, _, symbol, currency = members[0]
-        listings.append(Listing(asset_id, symbol, currency, source_symbol, tuple(row[1] for row in members)))
+    for ids in chunks(list(by_asset)):
+        splits = read_splits(ids)
+        assets = Asset.objects.filter(id__in=ids).order_by("id")
+        for asset_id, symbol, currency, calendar, may_be_negative in assets.values_list(
+            "id", "symbol", "currency", "calendar", "may_be_negative"
+        ):
+            members = by_asset[asset_id]
+            listings.append(
+                Listing(
+                    asset_id,
+                    symbol,
+                    currency,
+                    next(symbol for _, name, symbol in members if name == source),
+                    tuple(name for _, name, _ in members),
+                    calendar_named(calendar),
+                    may_be_negative,
+                    splits.get(asset_id, ()),
+                )
+            )
     return listings
 
 
 def read_last_prices(source: str, asset_ids: Sequence[int]) -> dict[str, LastPrice]:
-    """Returns the stored last prices that came from the source."""
+    """Returns the stored last prices that came from the source, each in the units of its time."""
     found = {}
     for ids in chunks(asset_ids):
         assets = Asset.objects.filter(id__in=ids, price_source=source).exclude(current_price=None)
@@ -139,30 +156,30 @@ def read_last_prices(source: str, asset_ids: Sequence[int]) -> dict[str, LastPri
     return found
 
 
-def read_closes(asset_ids: Sequence[int], session_start: datetime) -> dict[str, Close]:
-    """Returns each asset's last daily close of a session before the one that begins at `session_start`."""
-    bars = PriceBar.objects.filter(asset=OuterRef("pk")).last_closed_before(session_start)
+def read_closes(asset_ids: Sequence[int], now: datetime) -> dict[str, Close]:
+    """Returns each asset's last daily close of a session before the current one."""
     closes = {}
     for ids in chunks(asset_ids):
-        assets = Asset.objects.filter(id__in=ids).annotate(
-            close=Subquery(bars.values("close")[:1]), close_start=Subquery(bars.values("start")[:1])
-        )
-        for symbol, close, start in assets.values_list("symbol", "close", "close_start"):
-            if close is not None:
-                closes[symbol] = Close(session_start_of(start), close)
+        assets = {asset.pk: asset for asset in Asset.objects.filter(id__in=ids).only("symbol", "calendar")}
+        for asset_id, (start, close) in previous_bars(assets.values(), now).items():
+            closes[assets[asset_id].symbol] = Close(start, close)
     return closes
 
 
-def read_open_bars(asset_ids: Sequence[int], now: datetime) -> dict[str, list[Bar]]:
-    """Returns what is stored of the minute and the day of `now`."""
-    starts = {PriceBar.Interval.DAY: session_start_of(now), PriceBar.Interval.MINUTE: minute_start(now)}
+def read_open_bars(listings: Sequence[Listing], now: datetime) -> dict[str, list[Bar]]:
+    """Returns what is stored of the minute and of the session of `now`."""
+    minute, day = PriceBar.Interval.MINUTE, PriceBar.Interval.DAY
+    wanted = [(minute, minute_start(now), listings)]
+    by_calendar: dict[Calendar, list[Listing]] = defaultdict(list)
+    for listing in listings:
+        by_calendar[listing.calendar].append(listing)
+    wanted += [(day, calendar.session_at(now).open, some) for calendar, some in by_calendar.items()]
     found: dict[str, list[Bar]] = defaultdict(list)
-    for ids in chunks(asset_ids):
-        for interval, start in starts.items():
-            rows = PriceBar.objects.filter(asset_id__in=ids, interval=interval, start=start).select_related(
-                "asset"
-            )
-            for row in rows:
+    for interval, start, members in wanted:
+        for some in chunks(members):
+            ids = [listing.asset_id for listing in some]
+            rows = PriceBar.objects.filter(asset_id__in=ids, interval=interval, start=start)
+            for row in rows.select_related("asset"):
                 found[row.asset.symbol].append(_bar(row))
     return found
 

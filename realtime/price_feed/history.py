@@ -7,7 +7,7 @@ from typing import NamedTuple
 from assets.market import Bar, session_start
 from realtime.price_feed.bars import BuiltBar
 from realtime.price_feed.feed_store import BarRow, latest_daily_starts, read_listings, write
-from realtime.price_feed.lines import Listing
+from realtime.price_feed.listing import Listing
 from realtime.price_feed.sources import Source
 
 MOST_DAYS = 90

@@ -24,7 +24,7 @@ from realtime.jobs import read_job, request_update
 from realtime.price_feed.bars import BuiltBar
 from realtime.price_feed.batcher import Batcher
 from realtime.price_feed.feed_store import BarRow, PriceRow, chunks, read_closes, write
-from realtime.price_feed.lines import Listing
+from realtime.price_feed.listing import Listing
 from realtime.price_feed.process import process_name
 from realtime.price_feed.sources import NAMES, Source, SourceError, open_source
 from realtime.protocol import QuoteRecord

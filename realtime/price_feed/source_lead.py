@@ -94,6 +94,7 @@ class Lead:
         self.batcher = Batcher(
             self.name,
             stale_after=settings.REALTIME_CACHE_TIMEOUT,
+            delayed_by=source.delayed_by,
             quotes_are_trades=source.quotes_are_trades,
             has_own_clock=source.has_own_clock,
         )
@@ -366,10 +367,9 @@ class Lead:
         rows = []
         for symbol in symbols:
             line = self.batcher.lines[symbol]
-            if line.price is not None:
-                rows.append(
-                    PriceRow(line.listing.asset_id, line.price, line.as_of, self.name, line.received_at)
-                )
+            price = line.price_as_traded()
+            if price is not None:
+                rows.append(PriceRow(line.listing.asset_id, price, line.as_of, self.name, line.received_at))
         return rows
 
     # -- jobs

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import redis.asyncio as redis
+from msgspec import UNSET
 
-from assets.market import session_start
 from assets.snapshots import LAST_KEY
 from realtime.feeds.base import Clock, FeedError
 from realtime.price_feed.batcher import Batcher
@@ -22,7 +22,8 @@ from realtime.price_feed.feed_store import (
     read_open_bars,
 )
 from realtime.price_feed.history import fill_daily_bars, missing_days, store_days
-from realtime.price_feed.lines import LastPrice, Line, Listing
+from realtime.price_feed.lines import Line
+from realtime.price_feed.listing import LastPrice, Listing
 from realtime.price_feed.sources import Source
 from realtime.price_feed.write_behind import WriteBehind
 from realtime.protocol import QuoteRecord, decode_quote, wire_time
@@ -87,9 +88,9 @@ class SourceSymbols:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         # All is read before anything changes: a database that fails in between must not leave half a symbol.
         restored = await self._known(new) if new else {}
-        closes = await self._store.call(read_closes, ids, session_start(now)) if new else {}
+        closes = await self._store.call(read_closes, ids, now) if new else {}
         has_bars = new and not self._source.has_own_clock
-        bars = await self._store.call(read_open_bars, ids, now) if has_bars else {}
+        bars = await self._store.call(read_open_bars, new, now) if has_bars else {}
         added, gone = self._batcher.follow(listings, now, monotonic)
         for symbol in restored.keys() & lines.keys():
             self._batcher.restore(symbol, restored[symbol], now, monotonic)
@@ -102,8 +103,8 @@ class SourceSymbols:
             self._changed(added, gone)
 
     async def _learn_closes(self, asset_ids: Sequence[int]) -> None:
-        start = session_start(self._clock.now())
-        self._batcher.learn_closes(await self._store.call(read_closes, asset_ids, start))
+        now = self._clock.now()
+        self._batcher.learn_closes(await self._store.call(read_closes, asset_ids, now))
 
     async def _known(self, listings: Sequence[Listing]) -> dict[str, LastPrice]:
         """Returns the last prices that came from this source: Redis's, and the database's where it has none."""
@@ -114,7 +115,8 @@ class SourceSymbols:
             if record.source == self._source.name:
                 received_at = datetime.fromisoformat(record.received_at or record.as_of)
                 as_of = datetime.fromisoformat(record.as_of)
-                found[symbol] = LastPrice(record.price, as_of, received_at, record)
+                price = record.price if record.raw_price is UNSET else record.raw_price
+                found[symbol] = LastPrice(price, as_of, received_at, record)
         return found
 
     async def _records(self, symbols: Sequence[str]) -> dict[str, QuoteRecord]:

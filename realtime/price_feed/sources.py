@@ -51,6 +51,7 @@ class Source:
         only_symbols: the source's symbols that it knows; None: whatever the database lists.
         quotes_are_trades: whether a quote's last quantity is volume that no trade repeats.
         has_own_clock: whether its time is that of its ticks.
+        delayed_by: how many seconds its prices are behind the market's.
         collect: asks once, where it can.
         history: gives daily bars, where it can.
         local_history: the same for a source that needs no network, and has made up its past like its present.
@@ -63,6 +64,7 @@ class Source:
     only_symbols: frozenset[str] | None = None
     quotes_are_trades: bool = True
     has_own_clock: bool = False
+    delayed_by: int = 0
     collect: Collect | None = None
     history: History | None = None
     local_history: LocalHistory | None = None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from assets.market import Depth, Quote, Trade
 from realtime.feeds.base import Gap
 from realtime.price_feed.batcher import Batcher
-from realtime.price_feed.lines import Close, LastPrice, Listing, publisher
+from realtime.price_feed.listing import Close, LastPrice, Listing, publisher
 from realtime.protocol import QuoteRecord, encode_quote
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

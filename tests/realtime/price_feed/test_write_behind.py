@@ -1,14 +1,15 @@
 """The database behind the stream: what waits, what wins, and what a bad row may not harm."""
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from assets.market import Bar
-from assets.models import Asset, FeedSymbol, PriceBar
+from assets.models import Asset, FeedSymbol, PriceBar, Split
+from assets.splits import SplitEvent
 from realtime.price_feed.bars import BuiltBar
 from realtime.price_feed.feed_store import (
     BarRow,
@@ -23,6 +24,7 @@ from realtime.price_feed.feed_store import (
     write,
 )
 from realtime.price_feed.write_behind import WriteBehind
+from tests.exchanges import NEW_YORK, store_exchange, utc
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MIDNIGHT = NOON.replace(hour=0)
@@ -134,15 +136,39 @@ class TestReading:
         asset = make_asset()
         days = [(3, "30"), (1, "10"), (0, "1")]
         write([], [make_bar(asset, MIDNIGHT - timedelta(days=n), c, "1d") for n, c in days])
-        close = read_closes([asset.pk], MIDNIGHT)["AAPL"]
+        close = read_closes([asset.pk], NOON)["AAPL"]
         assert (close.start, close.price) == (MIDNIGHT - timedelta(days=1), Decimal(10))
 
     def test_open_bars_are_those_of_this_minute_and_this_day(self) -> None:
         asset = make_asset()
         rows = [make_bar(asset), make_bar(asset, NOON - 60 * SECOND), make_bar(asset, MIDNIGHT, "7", "1d")]
         write([], rows)
-        bars = read_open_bars([asset.pk], NOON + 30 * SECOND)["AAPL"]
-        assert [(bar.interval, bar.start) for bar in bars] == [("1d", MIDNIGHT), ("1m", NOON)]
+        FeedSymbol.objects.create(asset=asset, source="simulator", symbol="AAPL")
+        bars = read_open_bars(read_listings("simulator"), NOON + 30 * SECOND)["AAPL"]
+        assert {(bar.interval, bar.start) for bar in bars} == {("1d", MIDNIGHT), ("1m", NOON)}
+
+    def test_an_exchange_has_its_own_sessions_splits_and_open_day(self) -> None:
+        store_exchange(NEW_YORK)
+        asset = make_asset(calendar="XNAS", may_be_negative=True)  # an alias
+        FeedSymbol.objects.create(asset=asset, source="simulator", symbol="AAPL")
+        Split.objects.create(asset=asset, ex_date=date(2026, 11, 19), numerator=10)
+        (listing,) = read_listings("simulator")
+        assert listing.splits == (SplitEvent(utc("2026-11-19T05:00"), 10, 1),)
+        assert (listing.calendar.name, listing.may_be_negative) == ("XNYS", True)
+        assert read_listings("simulator")[0].calendar is listing.calendar
+        opens = [utc(f"2026-11-{day}T14:30") for day in (18, 19, 20)]
+        write([], [make_bar(asset, start, str(number), "1d") for number, start in enumerate(opens, 1)])
+        # Before Friday's open, Thursday's is the current session, and Wednesday's the close before it.
+        for hour, close, start in ((12, 1, opens[1]), (15, 2, opens[2])):
+            now = NOON.replace(hour=hour)
+            assert read_closes([asset.pk], now)["AAPL"].price == close
+            assert [bar.start for bar in read_open_bars([listing], now)["AAPL"]] == [start]
+
+    def test_a_day_stored_while_the_calendar_was_another_is_no_earlier_session(self) -> None:
+        store_exchange(NEW_YORK)
+        asset = make_asset(calendar="XNYS")
+        write([], [make_bar(asset, MIDNIGHT - timedelta(days=n), c, "1d") for n, c in ((1, "10"), (0, "1"))])
+        assert read_closes([asset.pk], NOON.replace(hour=15))["AAPL"].price == 10
 
     def test_only_prices_of_the_same_source_are_taken_up_again(self) -> None:
         ours, other = make_asset("OURS"), make_asset("OTHER")
