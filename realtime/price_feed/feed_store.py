@@ -184,15 +184,17 @@ def read_open_bars(listings: Sequence[Listing], now: datetime) -> dict[str, list
     return found
 
 
-def latest_daily_starts(asset_ids: Sequence[int]) -> dict[int, datetime]:
-    """Returns the start of each asset's newest daily bar."""
-    newest = (
-        PriceBar.objects.filter(asset=OuterRef("pk"), interval="1d").order_by("-start").values("start")[:1]
-    )
-    found: dict[int, datetime] = {}
+def newest_days(asset_ids: Sequence[int]) -> dict[int, Close]:
+    """Returns the start and the close of each asset's newest daily bar."""
+    newest = PriceBar.objects.filter(asset=OuterRef("pk")).daily().order_by("-start")
+    found: dict[int, Close] = {}
     for ids in chunks(asset_ids):
-        rows = Asset.objects.filter(id__in=ids).annotate(newest=Subquery(newest)).values_list("id", "newest")
-        found.update((asset_id, start) for asset_id, start in rows if start is not None)
+        assets = Asset.objects.filter(id__in=ids).annotate(
+            start=Subquery(newest.values("start")[:1]), close=Subquery(newest.values("close")[:1])
+        )
+        for asset_id, start, close in assets.values_list("id", "start", "close"):
+            if start is not None:
+                found[asset_id] = Close(start.astimezone(UTC), close)
     return found
 
 

@@ -1,18 +1,26 @@
-"""Daily bars of the past, from a source that can tell them."""
+"""Daily bars of the past, from a source that can tell them.
+
+A vendor dates a day by some midnight; stored it begins where the asset's session opened, and is as it was traded.
+"""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from assets.market import Bar, session_start
+import msgspec
+
+from assets.market import Bar
+from assets.sessions import Calendar
+from assets.splits import Ratio, as_traded, is_restated, ratio_between, restated
 from realtime.price_feed.bars import BuiltBar
-from realtime.price_feed.feed_store import BarRow, latest_daily_starts, read_listings, write
-from realtime.price_feed.listing import Listing
+from realtime.price_feed.feed_store import BarRow, newest_days, read_listings, write
+from realtime.price_feed.listing import Close, Listing
 from realtime.price_feed.sources import Source
 
 MOST_DAYS = 90
 # About two seconds of the simulator's sampling; a thousand symbols get four days each.
 MOST_BARS = 4000
+INSTANT = timedelta.resolution
 
 
 def fill_daily_bars(source: Source, running: Collection[str], now: datetime) -> int:
@@ -32,54 +40,91 @@ def fill_daily_bars(source: Source, running: Collection[str], now: datetime) -> 
         if (known is None or one.source_symbol in known)
         and next(name for name in one.sources if name in running) == source.name
     ]
-    newest = latest_daily_starts([one.asset_id for one in listings])
+    newest = newest_days([one.asset_id for one in listings])
     most = max(2, min(MOST_DAYS, MOST_BARS // max(1, len(listings))))
-    today = session_start(now)
     rows = []
     for one in listings:
-        last = newest.get(one.asset_id)
-        missing = most if last is None else min(most, (today - session_start(last)) // timedelta(days=1))
+        session, last = one.calendar.session_at(now), newest.get(one.asset_id)
+        missing = most if last is None else min(most, (session.open.date() - last.start.date()).days)
         if missing <= 0:
             continue
-        for bar in source.local_history(one.source_symbol, missing, now):
-            if last is None or bar.start > last:
+        for bar in in_sessions(one.calendar, source.local_history(one.source_symbol, missing, now)):
+            if bar.start <= session.open and (last is None or bar.start > last.start):
                 rows.append(BarRow(one.asset_id, BuiltBar(bar), source.name))
     write([], rows)
     return len(rows)
 
 
+def in_sessions(calendar: Calendar, bars: Iterable[Bar]) -> list[Bar]:
+    """Returns one bar a session, beginning where it opened: the session of the bar's start, else the next one.
+
+    So 00:00 UTC, New York's midnight and Mumbai's are all before the open they mean. Of a weekend's bars, which a
+    source around the clock has, Monday's own goes before the others.
+    """
+    found = {}
+    for bar in bars:
+        session = calendar.session_at(bar.start)
+        if bar.start >= session.close:
+            session = calendar.after(session)
+        found[session.open] = (
+            bar if bar.start == session.open else msgspec.structs.replace(bar, start=session.open)
+        )
+    return [found[start] for start in sorted(found)]
+
+
 class MissingDays(NamedTuple):
-    """How many daily bars of an asset to ask for, today's included, and which the newest stored one is."""
+    """For how many days to ask for an asset's bars, today included, and which the newest stored one is."""
 
     listing: Listing
     days: int
-    newest: datetime | None
+    newest: Close | None
 
 
 def missing_days(listings: Sequence[Listing], now: datetime) -> list[MissingDays]:
-    """Returns the assets that lack yesterday's bar."""
-    newest = latest_daily_starts([one.asset_id for one in listings])
-    yesterday = session_start(now) - timedelta(days=1)
+    """Returns the assets that lack the bar of the session before the current one."""
+    newest = newest_days([one.asset_id for one in listings])
     missing = []
     for one in listings:
-        last = newest.get(one.asset_id)
-        count = (
-            MOST_DAYS
-            if last is None
-            else min(MOST_DAYS, (yesterday - session_start(last)) // timedelta(days=1))
-        )
-        if count > 0:
-            missing.append(MissingDays(one, count + 1, last))
+        last, calendar = newest.get(one.asset_id), one.calendar
+        if last is None:
+            missing.append(MissingDays(one, MOST_DAYS + 1, None))
+        elif last.start < calendar.before(calendar.session_at(now)).open:
+            days = min(MOST_DAYS, (now.date() - last.start.date()).days - 1) + 1
+            missing.append(MissingDays(one, days, last))
     return missing
 
 
 def store_days(source: str, missing: MissingDays, bars: Iterable[Bar], now: datetime) -> int:
-    """Stores the closed days after the newest stored one; returns how many."""
-    today = session_start(now)
+    """Stores the days of sessions before the current one and after the newest stored one; returns how many."""
+    listing, newest = missing.listing, missing.newest
+    opened = listing.calendar.session_at(now).open
     rows = [
-        BarRow(missing.listing.asset_id, BuiltBar(bar), source)
-        for bar in bars
-        if bar.start < today and (missing.newest is None or bar.start > missing.newest)
+        BarRow(listing.asset_id, BuiltBar(_as_traded(bar, listing, newest, now)), source)
+        for bar in in_sessions(listing.calendar, bars)
+        if bar.start < opened and (newest is None or bar.start > newest.start)
     ]
     write([], rows)
     return len(rows)
+
+
+def _as_traded(bar: Bar, listing: Listing, known: Close | None, now: datetime) -> Bar:
+    """Undoes what a vendor that divides its past has done, where our own newest close tells that it has."""
+    ended = listing.calendar.session_at(bar.start).close - INSTANT
+    ratio = ratio_between(listing.splits, ended, now)
+    if ratio is None or known is None:
+        return bar
+    reference = known.price
+    known_ended = listing.calendar.session_at(known.start).close - INSTANT
+    if between := ratio_between(listing.splits, known_ended, ended):
+        reference = restated(reference, between)
+    return _multiplied(bar, ratio) if is_restated(bar.close, reference, ratio) else bar
+
+
+def _multiplied(bar: Bar, ratio: Ratio) -> Bar:
+    return msgspec.structs.replace(
+        bar,
+        open=as_traded(bar.open, ratio),
+        high=as_traded(bar.high, ratio),
+        low=as_traded(bar.low, ratio),
+        close=as_traded(bar.close, ratio),
+    )

@@ -15,15 +15,19 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from assets.market import Bar, Quote, session_start
+from assets.calendars import calendar_named
+from assets.market import Bar, Quote
 from assets.models import Asset, FeedSymbol, PriceBar
 from assets.snapshots import read_quotes
+from assets.splits import SplitEvent
+from assets.stored_prices import read_splits
 from realtime.bus import FeedBus, FeedStatus, new_layer, new_redis, read_feeds_sync
 from realtime.feeds.base import Event, FeedError, Refused
 from realtime.jobs import read_job, request_update
 from realtime.price_feed.bars import BuiltBar
 from realtime.price_feed.batcher import Batcher
 from realtime.price_feed.feed_store import BarRow, PriceRow, chunks, read_closes, write
+from realtime.price_feed.history import in_sessions
 from realtime.price_feed.listing import Listing
 from realtime.price_feed.process import process_name
 from realtime.price_feed.sources import NAMES, Source, SourceError, open_source
@@ -111,7 +115,7 @@ def make_plan(assets: Sequence[Asset], *, historical: bool = False) -> Plan:
         able = {name for name, source in sources.items() if source.history is not None}
     else:
         able = {name for name, source in sources.items() if source.collect is not None} | led.keys()
-    by_asset = _feed_symbols(assets)
+    by_asset, splits = _feed_symbols(assets), _splits(assets)
     listings: dict[str, list[Listing]] = {}
     without = []
     for asset in assets:
@@ -125,7 +129,16 @@ def make_plan(assets: Sequence[Asset], *, historical: bool = False) -> Plan:
         if chosen is None:
             without.append(asset.symbol)
         else:
-            one = Listing(asset.pk, asset.symbol, asset.currency, symbols[chosen], (chosen,))
+            one = Listing(
+                asset.pk,
+                asset.symbol,
+                asset.currency,
+                symbols[chosen],
+                (chosen,),
+                calendar_named(asset.calendar),
+                asset.may_be_negative,
+                splits.get(asset.pk, ()),
+            )
             listings.setdefault(chosen, []).append(one)
     return Plan(listings, frozenset(led), sources, tuple(without))
 
@@ -141,6 +154,13 @@ def _feed_symbols(assets: Sequence[Asset]) -> dict[int, dict[str, str]]:
         rows = FeedSymbol.objects.filter(asset_id__in=ids).order_by("asset_id", "priority", "id")
         for asset_id, name, symbol in rows.values_list("asset_id", "source", "symbol"):
             found.setdefault(asset_id, {})[name] = symbol
+    return found
+
+
+def _splits(assets: Sequence[Asset]) -> dict[int, tuple[SplitEvent, ...]]:
+    found: dict[int, tuple[SplitEvent, ...]] = {}
+    for ids in chunks([asset.pk for asset in assets]):
+        found |= read_splits(ids)
     return found
 
 
@@ -190,7 +210,8 @@ def _from_leader(
         as_of = datetime.fromisoformat(quote["as_of"])
         price = Decimal(quote["price"])
         received_at = datetime.fromisoformat(quote["received_at"])
-        rows.append(PriceRow(one.asset_id, price, as_of, name, received_at))
+        raw = Decimal(quote.get("raw_price", price))
+        rows.append(PriceRow(one.asset_id, raw, as_of, name, received_at))
         outcome.updated.append(Change(one.symbol, name, before.get(one.symbol), price, as_of))
     if not dry_run:
         write(rows, [])
@@ -221,18 +242,23 @@ def _collected(
         batch = listings[start : start + settings.REALTIME_BATCH_SIZE]
         events, failed = async_to_sync(_collect)(source, batch)
         batcher = _batch(source, batch, events)
+        quoted = {event.symbol for event in events if isinstance(event, Quote)}
         priced = {symbol: line for symbol, line in batcher.lines.items() if line.price is not None}
         if priced and not dry_run:
             failed |= async_to_sync(_publish)(batcher)
             rows = [
-                PriceRow(line.listing.asset_id, line.price, line.as_of, source.name, line.received_at)
+                PriceRow(line.listing.asset_id, price, line.as_of, source.name, line.received_at)
                 for line in priced.values()
-                if line.price is not None
+                if (price := line.price_as_traded()) is not None
             ]
             write(rows, [])
         for symbol, line in batcher.lines.items():
             if symbol in failed:
                 outcome.failed[symbol] = failed[symbol]
+            elif line.price is None and line.listing.source_symbol in quoted and line.hours.phase == "closed":
+                outcome.skipped[symbol] = (
+                    "its market is closed, and the source has a price of after hours only"
+                )
             elif line.price is None:
                 outcome.failed[symbol] = f"{source.name} gave no price"
             else:
@@ -260,11 +286,11 @@ async def _collect(source: Source, listings: Sequence[Listing]) -> tuple[list[Ev
 
 
 def _batch(source: Source, listings: Iterable[Listing], events: Iterable[Event]) -> Batcher:
-    batcher = Batcher(source.name, stale_after=settings.REALTIME_CACHE_TIMEOUT)
+    batcher = Batcher(source.name, stale_after=settings.REALTIME_CACHE_TIMEOUT, delayed_by=source.delayed_by)
     now, monotonic = datetime.now(UTC), time.monotonic()
     batcher.follow(listings, now, monotonic)
     ids = [line.listing.asset_id for line in batcher.lines.values()]
-    batcher.learn_closes(read_closes(ids, session_start(now)))
+    batcher.learn_closes(read_closes(ids, now))
     batcher.take([event for event in events if isinstance(event, Quote)], now, monotonic)
     return batcher
 
@@ -307,28 +333,38 @@ def update_history(
         assert history is not None
         fetch = async_to_sync(history)
         for one in listings:
+            first = _first_of(one, days, now)
             try:
-                bars = fetch(one.source_symbol, days + 1, now)
+                bars = fetch(one.source_symbol, (now.date() - first.date()).days + 1, now)
             except FeedError as error:
                 outcome.failed[one.symbol] = str(error)
             else:
-                _store(name, one, bars, days, now, outcome, dry_run=dry_run)
+                _store(name, one, bars, first, now, outcome, dry_run=dry_run)
             advance(1)
     return outcome
+
+
+def _first_of(listing: Listing, days: int, now: datetime) -> datetime:
+    """Returns when the first of the last `days` sessions before the current one opened."""
+    session = listing.calendar.session_at(now)
+    for _ in range(days):
+        session = listing.calendar.before(session)
+    return session.open
 
 
 def _store(
     name: str,
     listing: Listing,
     bars: Iterable[Bar],
-    days: int,
+    first: datetime,
     now: datetime,
     outcome: Outcome,
     *,
     dry_run: bool,
 ) -> None:
-    today = session_start(now)
-    closed = [bar for bar in bars if today - timedelta(days=days) <= bar.start < today]
+    calendar = listing.calendar
+    opened = calendar.session_at(now).open
+    closed = [bar for bar in in_sessions(calendar, bars) if first <= bar.start < opened]
     if not closed:
         outcome.failed[listing.symbol] = f"{name} has no history of it"
         return

@@ -11,7 +11,10 @@ import pytest
 import redis
 from django.core.management import CommandError, call_command
 
+from assets.calendars import forget_calendars
 from assets.models import Asset, FeedSymbol, PriceBar
+from assets.session_store import store_sessions
+from assets.sessions import Session
 from assets.snapshots import LAST_KEY, read_quotes
 from tests.live import PATIENCE, wait_until
 from tests.realtime.feed_process import feed_process
@@ -112,6 +115,34 @@ def test_history_fills_closed_days_once_and_leaves_the_price_alone() -> None:
     starts = PriceBar.objects.filter(asset__symbol="AAPL", interval="1d").values_list("start", flat=True)
     assert list(starts) == [today - timedelta(days=n) for n in (5, 4, 3, 2, 1)]
     assert not Asset.objects.exclude(current_price=None).exists()
+
+
+def test_a_price_of_the_night_is_no_price_and_no_failure(assets: list[Asset]) -> None:
+    store_sessions_around(datetime.now(UTC))
+    Asset.objects.filter(symbol="AAPL").update(calendar="XNYS")
+    out = run()
+    assert "1 updated, 0 failed, 2 skipped" in out
+    assert "AAPL: skipped: its market is closed" in out
+    assert Asset.objects.get(symbol="AAPL").current_price is None
+
+
+def test_history_of_an_exchange_is_of_its_sessions() -> None:
+    opens = store_sessions_around(datetime.now(UTC))
+    Asset.objects.filter(symbol="AAPL").update(calendar="XNYS")
+    assert "AAPL: 2 daily bars" in run("--historical", "--days", "2", "--symbols", "AAPL")
+    starts = PriceBar.objects.order_by("start").values_list("start", flat=True)
+    assert list(starts) == opens[:2]
+
+
+def store_sessions_around(now: datetime) -> list[datetime]:
+    """Sessions of an hour on the three last days, and on the next: now it is closed."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    hour = (now.hour + 12) % 24
+    opens = [midnight + timedelta(days=days, hours=hour) for days in (-4, -3, -2, 1)]
+    sessions = [Session(opened.date(), opened, opened + timedelta(hours=1)) for opened in opens]
+    store_sessions("XNYS", sessions, opens[0].date())
+    forget_calendars()
+    return opens
 
 
 def test_history_mends_a_day_that_differs() -> None:
