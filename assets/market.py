@@ -7,7 +7,7 @@ vendor. A value's `symbol` is the SOURCE's own name for the instrument; the pric
 import math
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from operator import gt
@@ -59,11 +59,6 @@ def from_float(value: float) -> Decimal:
     if not math.isfinite(value):
         raise ValueError(f"expected a finite number, was {value}")
     return bounded(Decimal(repr(value)))
-
-
-def session_start(moment: datetime) -> datetime:
-    """Returns the current session's open: 00:00 UTC, as every asset trades around the clock for now."""
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def change_since(price: Decimal, previous_close: Decimal | None) -> tuple[Decimal | None, Decimal | None]:

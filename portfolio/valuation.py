@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from assets.market import session_start
+from assets.sessions import AROUND_THE_CLOCK
 from portfolio.arithmetic import (
     EXACT,
     HUNDRED,
@@ -203,7 +203,7 @@ def hold(
     """Works out from the ledger what ticks do not change; raises LedgerError where rows cannot be booked."""
     rows = list(rows)
     books = replay(rows, base=currency)
-    baseline_at = session_start(now)
+    baseline_at = AROUND_THE_CLOCK.session_at(now).open
     window: dict[str | None, list[Row]] = {}
     for row in rows:
         if row.time > baseline_at:

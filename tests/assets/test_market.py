@@ -1,6 +1,5 @@
 """Plain values: decimals that are none are refused, and a book equals the simplest thing that could be one."""
 
-from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -14,7 +13,6 @@ from assets.market import (
     change_since,
     from_float,
     parse_decimal,
-    session_start,
 )
 
 D = Decimal
@@ -80,13 +78,6 @@ def test_a_binary_double_is_read_by_its_shortest_text(binary: float, text: str) 
 def test_a_double_that_is_no_price_is_refused(binary: float) -> None:
     with pytest.raises(ValueError, match="expected"):
         from_float(binary)
-
-
-def test_a_session_starts_at_midnight_utc_wherever_the_clock_is() -> None:
-    india = timezone(timedelta(hours=5, minutes=30))
-
-    assert session_start(datetime(2026, 11, 21, 3, 0, tzinfo=india)) == datetime(2026, 11, 20, tzinfo=UTC)
-    assert session_start(datetime(2026, 11, 20, tzinfo=UTC)) == datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def test_change_is_exact_and_its_percent_has_two_places() -> None:

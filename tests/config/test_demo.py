@@ -7,9 +7,9 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
 from django.test import override_settings
 
-from assets.market import session_start
 from assets.models import Asset, FeedSymbol, PriceBar
 from assets.rates_store import live_rates, rate_at
+from assets.sessions import AROUND_THE_CLOCK
 from config import demo
 from portfolio.ledger import in_order
 from portfolio.models import Portfolio, Transaction, WatchlistItem
@@ -41,7 +41,7 @@ def test_everything_is_there_after_the_first_time_and_the_same_after_the_second(
     assert {"AAPL", "MSFT", "GOOGL", "BTC-USD"} <= {p.asset.symbol for p in growth.positions.all()}
     assert growth.positions.count() == 12
     for asset in Asset.objects.all():
-        assert asset.bars.filter(interval="1d", start__lt=session_start(NOW)).count() == 90
+        assert asset.bars.filter(interval="1d", start__lt=AROUND_THE_CLOCK.session_at(NOW).open).count() == 90
         assert asset.current_price is not None
     demo.seed(NOW)
     assert counts() == before
@@ -80,7 +80,7 @@ def test_somebodys_own_currency_pair_is_used_and_not_doubled() -> None:
 def test_the_charts_join_the_live_price() -> None:
     demo.seed(NOW)
     aapl = Asset.objects.get(symbol="AAPL")
-    today = aapl.bars.get(interval="1d", start=session_start(NOW))
+    today = aapl.bars.get(interval="1d", start=AROUND_THE_CLOCK.session_at(NOW).open)
     assert today.close == aapl.current_price
     last_minute = aapl.bars.filter(interval="1m").latest("start")
     assert last_minute.start == NOW.replace(minute=29, second=0)
@@ -123,7 +123,7 @@ def test_a_later_start_fills_the_days_between() -> None:
         .order_by("start")
         .values_list("start", flat=True)
     )
-    assert starts[-1] == session_start(later)
+    assert starts[-1] == AROUND_THE_CLOCK.session_at(later).open
     assert {b - a for a, b in pairwise(starts)} == {timedelta(days=1)}
 
 
