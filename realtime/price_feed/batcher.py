@@ -135,12 +135,18 @@ class Batcher:
                 self._changed(line)
 
     def resume_bars(self, bars: Mapping[str, Iterable[Bar]]) -> None:
-        """Goes on with bars that were stored before they were over."""
+        """Goes on with bars that were stored before they were over.
+
+        Where nothing else is known of the price, a session that is over gives its close.
+        """
         for symbol, stored in bars.items():
             line = self.lines.get(symbol)
             for bar in stored if line is not None else ():
                 assert line is not None
                 line.bars.resume(bar)
+                if line.price is None and line.hours.is_over and bar.start == line.hours.session.open:
+                    line.as_of = line.received_at = line.hours.session.close
+                    line.keep_raw(bar.close)
 
     # -- who publishes
 

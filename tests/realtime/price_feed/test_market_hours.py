@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from assets.market import Depth
+from assets.market import Bar, Depth
 from assets.sessions import AROUND_THE_CLOCK, FX_DAYS
 from realtime.price_feed.listing import LastPrice
 from tests.exchanges import HONG_KONG, LONDON, MUMBAI, NEW_YORK, utc
@@ -322,6 +322,20 @@ def test_a_restart_at_night_keeps_the_official_close() -> None:
     again = restarted(market, night)
     assert again.quote("150", CLOSE - SECOND, night) is None
     assert (again.last.price, again.last.stale) == (Decimal("150.5"), False)
+
+
+def test_a_first_start_at_night_begins_with_the_stored_close() -> None:
+    night = CLOSE + 7200 * SECOND
+    market = Market(now=night)
+    price = Decimal(150)
+    bar = Bar(symbol="ACME", interval="1d", start=OPEN, open=price, high=price, low=price, close=price)
+    market.batcher.resume_bars({"ACME": [bar]})
+    market.batcher.begin(2)
+    record = market.at(night)
+    assert record is not None
+    assert (record.price, record.as_of) == (150, "2026-11-19T21:00:00.000000Z")
+    record = market.quote("149.9", CLOSE - SECOND, night)  # the source knows better
+    assert record is not None and record.price == Decimal("149.9")
 
 
 # -- the previous close
