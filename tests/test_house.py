@@ -27,6 +27,7 @@ PURE = [
     "portfolio/ledger.py",
     "portfolio/lots.py",
     "portfolio/receipts.py",
+    "portfolio/returns.py",
     "portfolio/rows.py",
     "portfolio/valuation.py",
     "realtime/protocol.py",
