@@ -24,6 +24,7 @@ PURE = [
     "portfolio/books.py",
     "portfolio/columns.py",
     "portfolio/corporate_actions.py",
+    "portfolio/daily.py",
     "portfolio/ledger.py",
     "portfolio/lots.py",
     "portfolio/receipts.py",
