@@ -4,12 +4,14 @@ The hot price lives in Redis (`assets.snapshots`); the columns here are a thrott
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.utils import timezone
 
 from assets.calendar_names import validate_calendar, zone_of
 from assets.fields import ExactDecimalField, validate_currency
@@ -196,6 +198,14 @@ class PriceBarQuerySet(models.QuerySet["PriceBar"]):
         """Daily bars of sessions that began before `session_start`, newest first."""
         return self.daily().filter(start__lt=session_start).order_by("-start")
 
+    def bulk_create(self, objs: Iterable["PriceBar"], *args: Any, **kwargs: Any) -> list["PriceBar"]:
+        if kwargs.get("update_fields"):
+            kwargs["update_fields"] = [*kwargs["update_fields"], "updated_at"]
+        return super().bulk_create(objs, *args, **kwargs)
+
+    def update(self, **kwargs: Any) -> int:
+        return super().update(**{"updated_at": timezone.now(), **kwargs})
+
 
 class PriceBar(models.Model):
     """Open, high, low and close of an interval, raw (never adjusted), in the asset's price unit."""
@@ -213,14 +223,24 @@ class PriceBar(models.Model):
     close = ExactDecimalField()
     volume = ExactDecimalField(null=True, blank=True)
     source = models.CharField(max_length=32, blank=True)
+    # Tells what was computed from an older version of the bar, whoever wrote it; null is long ago.
+    updated_at = models.DateTimeField(auto_now=True, null=True)
 
     objects = PriceBarQuerySet.as_manager()
 
     class Meta:
         ordering = ["start"]
+        indexes = [
+            models.Index(fields=["updated_at"], condition=models.Q(interval="1d"), name="daily_bar_by_update")
+        ]
         constraints = [
             models.UniqueConstraint(fields=["asset", "interval", "start"], name="one_bar_per_interval_start")
         ]
 
     def __str__(self) -> str:
         return f"{self.asset_id} {self.interval} {self.start:%Y-%m-%d %H:%M}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("update_fields"):
+            kwargs["update_fields"] = {*kwargs["update_fields"], "updated_at"}
+        super().save(*args, **kwargs)

@@ -1,6 +1,6 @@
 """What the database and the forms refuse of assets, currency pairs, splits and sessions."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,8 +8,9 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 
-from assets.models import Asset, AssetClass, Split, TradingSession
+from assets.models import Asset, AssetClass, PriceBar, Split, TradingSession
 from tests.assets.builders import at, make_asset, make_pair, store_session
 
 pytestmark = pytest.mark.django_db
@@ -118,6 +119,46 @@ def test_a_calendar_has_one_session_a_date_that_closes_after_its_open() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def make_bar(asset: Asset, close: str) -> PriceBar:
+    price = D(close)
+    return PriceBar(
+        asset=asset, interval="1d", start=at("2026-11-19"), open=price, high=price, low=price, close=price
+    )
+
+
+def test_a_bar_tells_when_it_was_last_written_whoever_wrote_it() -> None:
+    asset = make_asset()
+    make_bar(asset, "1").save()
+
+    def write(how: str) -> None:
+        bar = PriceBar.objects.get()
+        bar.close = D(2)
+        match how:
+            case "save":
+                bar.save()
+            case "save some":
+                bar.save(update_fields=["close"])
+            case "update":
+                PriceBar.objects.update(close=D(2))
+            case "bulk":
+                PriceBar.objects.bulk_update([bar], ["close"])
+            case "upsert":
+                PriceBar.objects.bulk_create(
+                    [make_bar(asset, "2")],
+                    update_conflicts=True,
+                    unique_fields=["asset", "interval", "start"],
+                    update_fields=["close"],
+                )
+
+    long_ago = timezone.now() - timedelta(days=1)
+    for how in ("save", "save some", "update", "bulk", "upsert"):
+        PriceBar.objects.update(close=D(1), updated_at=long_ago)
+        write(how)
+        bar = PriceBar.objects.get()
+        assert (bar.close, bar.updated_at > long_ago) == (2, True), how
+
+
+@pytest.mark.django_db(transaction=True)  # SQLite cannot take a column back inside of a transaction
 def test_half_a_pair_from_before_becomes_an_asset_of_another_class() -> None:
     before = ("assets", "0002_sessions_splits_and_pairs")
     executor = MigrationExecutor(connection)
