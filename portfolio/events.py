@@ -13,12 +13,13 @@ import redis
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 
 from assets.models import Asset, Split
 from portfolio.models import Portfolio, Transaction, rebuild
+from portfolio.snapshots import invalidate
 
 log = logging.getLogger("personal_finance.realtime.portfolio")
 
@@ -61,13 +62,14 @@ async def _group_send(message: dict[str, Any]) -> None:
 def _transaction_saved(instance: Transaction, raw: bool = False, **_: Any) -> None:
     touched = {instance.portfolio_id, getattr(instance, "_moved_from", instance.portfolio_id)}
     if not raw:  # a fixture brings its own positions, and its rows may come in any order
-        rebuild(touched)
+        rebuild(touched, min(instance.time, getattr(instance, "_was_at", instance.time)))
 
 
 @receiver(pre_save, sender=Transaction)
 def _transaction_moves(instance: Transaction, **_: Any) -> None:
-    before = Transaction.objects.filter(pk=instance.pk).values_list("portfolio_id", flat=True).first()
-    instance._moved_from = before or instance.portfolio_id  # type: ignore[attr-defined]
+    before = Transaction.objects.filter(pk=instance.pk).values_list("portfolio_id", "time").first()
+    moved = before or (instance.portfolio_id, instance.time)
+    instance._moved_from, instance._was_at = moved  # type: ignore[attr-defined]
 
 
 @receiver(post_delete, sender=Transaction)
@@ -75,7 +77,7 @@ def _transaction_deleted(instance: Transaction, origin: Any = None, **_: Any) ->
     # Rows that fall with their portfolio or its owner have no positions left to keep.
     model = origin.model if isinstance(origin, QuerySet) else type(origin)
     if model is Transaction:
-        rebuild({instance.portfolio_id})
+        rebuild({instance.portfolio_id}, instance.time)
 
 
 @receiver(pre_save, sender=Portfolio)
@@ -110,6 +112,8 @@ def _split_changed(instance: Split, **_: Any) -> None:
 
 
 def _holders_changed(asset_id: int) -> None:
-    holders = Transaction.objects.filter(asset_id=asset_id).order_by("portfolio_id")
-    for portfolio_id in holders.values_list("portfolio_id", flat=True).distinct():
+    # A spin-off's child may be in no row as the asset itself.
+    holders = Transaction.objects.filter(Q(asset_id=asset_id) | Q(other_asset_id=asset_id))
+    for portfolio_id in holders.order_by("portfolio_id").values_list("portfolio_id", flat=True).distinct():
+        invalidate(portfolio_id, None)
         portfolio_changed(portfolio_id)

@@ -5,10 +5,10 @@ under a lock on the portfolio: concurrent edits lose nothing, and a row that can
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -20,11 +20,14 @@ from assets.fields import ExactDecimalField, validate_currency
 from assets.models import Asset
 from portfolio.ledger import Books, Row, replay
 from portfolio.receipt_store import ReceiptSegment
+from portfolio.snapshots import PortfolioHistory, PortfolioSnapshot, invalidate
 from portfolio.transaction import Transaction, TransactionQuerySet, of_portfolio, rebuild
 from portfolio.valuation import Holdings, hold
 
 __all__ = [
     "Portfolio",
+    "PortfolioHistory",
+    "PortfolioSnapshot",
     "Position",
     "ReceiptSegment",
     "Transaction",
@@ -96,6 +99,14 @@ class Portfolio(models.Model):
         """Everything but the prices, as of `now`; raises LedgerError if stored rows contradict each other."""
         names = dict(Asset.objects.filter(transactions__portfolio=self).values_list("symbol", "name"))
         return hold(self.pk, self.name, self.currency, self.rows(), names, now or timezone.now())
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    def invalidate_history(self, from_date: date | None = None) -> None:
+        """Forgets the stored values of the days from `from_date` on, or all; whoever writes rows has to call it."""
+        invalidate(self.pk, from_date)
 
     def rebuild(self) -> None:
         """Writes the positions anew from the transactions; raises LedgerError, and then nothing is stored."""

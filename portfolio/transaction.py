@@ -5,6 +5,7 @@ What a booking fills in and checks is `portfolio.booking`'s.
 """
 
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from decimal import Decimal
 from functools import reduce
 from operator import and_
@@ -16,6 +17,7 @@ from django.utils import timezone
 from assets.fields import ExactDecimalField, validate_currency
 from assets.models import Asset
 from portfolio.columns import ALL, kinds_needing, kinds_with
+from portfolio.daily import day_of
 from portfolio.ledger import KINDS, ONE, ZERO, Kind, Row
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ class TransactionQuerySet(models.QuerySet["Transaction"]):
     def bulk_create(self, objs: Iterable["Transaction"], *args: Any, **kwargs: Any) -> list["Transaction"]:
         with transaction.atomic():
             created = super().bulk_create(objs, *args, **kwargs)
-            rebuild({entry.portfolio_id for entry in created})
+            since = min((entry.time for entry in created), default=None)
+            rebuild({entry.portfolio_id for entry in created}, since)
         return created
 
     def bulk_update(self, objs: Iterable["Transaction"], *args: Any, **kwargs: Any) -> int:
@@ -66,13 +69,17 @@ class TransactionQuerySet(models.QuerySet["Transaction"]):
         return count
 
 
-def rebuild(portfolio_ids: Collection[int]) -> None:
-    """Rebuilds positions and tells their viewers; in the order of ids, so that two calls never deadlock."""
+def rebuild(portfolio_ids: Collection[int], since: datetime | None = None) -> None:
+    """Rebuilds positions, forgets the history from `since` on (or all) and tells the portfolios' viewers.
+
+    In the order of ids, so that two calls never deadlock.
+    """
     from portfolio import events
     from portfolio.models import Portfolio
 
     for portfolio in Portfolio.objects.filter(pk__in=portfolio_ids).order_by("pk"):
         portfolio.rebuild()
+        portfolio.invalidate_history(day_of(since, portfolio.zone) if since else None)
         events.portfolio_changed(portfolio.pk)
 
 
