@@ -13,13 +13,14 @@ ROOT = Path(__file__).parent.parent
 ORDER = ["config", "realtime", "portfolio", "assets"]
 PURE = [
     "assets/exact.py",
-    "assets/hours.py",
     "assets/exchanges.py",
+    "assets/hours.py",
     "assets/market.py",
     "assets/overrides.py",
     "assets/rates.py",
     "assets/sessions.py",
     "assets/splits.py",
+    "portfolio/allocation.py",
     "portfolio/arithmetic.py",
     "portfolio/books.py",
     "portfolio/columns.py",
