@@ -19,6 +19,7 @@ from portfolio.api import (
     TransactionList,
     WatchlistViewSet,
 )
+from portfolio.performance_api import Allocation, HistoryList, Returns
 from realtime.api import ForcePriceUpdate, ForcePriceUpdateJob, PriceByHand, TokenViewSet
 
 
@@ -47,6 +48,9 @@ assets = [
 ]
 portfolio = [
     re_path(r"^positions/$", PositionList.as_view()),
+    re_path(r"^history/$", HistoryList.as_view()),
+    re_path(r"^returns/$", Returns.as_view()),
+    re_path(r"^allocation/$", Allocation.as_view()),
     re_path(r"^transactions/$", TransactionList.as_view()),
     re_path(r"^transactions/(?P<pk>[0-9]{1,18})/$", TransactionDetail.as_view()),
 ]
