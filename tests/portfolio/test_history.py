@@ -1,9 +1,13 @@
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from threading import Thread
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -272,6 +276,28 @@ def test_nothing_is_stored_that_was_computed_from_older_rows(invested: Portfolio
     assert store(invested.pk, days, version=read.version, **options) is False
     assert stored(invested) == {16: 100}
     assert store(invested.pk, days, version=read.version + 1, **options) is True
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readers_beside_writers_leave_no_old_value_behind() -> None:
+    portfolio = Portfolio.objects.create(user=User.objects.create_user("alice"), name="Growth")
+    book(portfolio, "deposit", at(16, 9), amount=D(100))
+
+    def run(work: Callable[[], object]) -> None:
+        try:
+            for _ in range(4):
+                work()
+        finally:
+            connection.close()
+
+    write = partial(book, portfolio, "deposit", at(17, 9), amount=D(1))
+    threads = [Thread(target=run, args=(work,)) for work in (write, partial(days_of, portfolio, NOON)) * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert values(portfolio) == {16: 100, 17: 112, 18: 112, 19: 112, 20: 112}
+    assert stored(portfolio) == {16: 100, 17: 112, 18: 112, 19: 112}
 
 
 def test_a_gap_in_what_is_kept_is_computed_again(invested: Portfolio) -> None:
