@@ -136,6 +136,7 @@ class AssetDetail(generics.RetrieveAPIView[Asset]):
             OpenApiParameter("interval", str, enum=PriceBar.Interval.values, default="1d"),
             OpenApiParameter("start", OpenApiTypes.DATETIME, description="First start, inclusive"),
             OpenApiParameter("end", OpenApiTypes.DATETIME, description="Last start, exclusive"),
+            OpenApiParameter("raw", bool, description="As they were traded, not divided by later splits"),
         ],
     )
 )
@@ -163,7 +164,8 @@ class BarList(generics.ListAPIView[PriceBar]):
         if "symbol" not in self.kwargs:  # the schema is made without one
             return context
         asset = self._asset()
-        splits = read_splits([asset.pk]).get(asset.pk, ())
+        is_raw = self.request.query_params.get("raw", "").lower() in ("1", "true")
+        splits = () if is_raw else read_splits([asset.pk]).get(asset.pk, ())
         return {**context, "splits": splits, "calendar": calendar_named(asset.calendar)}
 
 

@@ -222,6 +222,9 @@ def test_bars_of_before_a_split_are_divided_and_their_volume_multiplied(client: 
     Split.objects.create(asset=asset, ex_date=date(2026, 11, 19), numerator=10)
     found = client.get("/api/assets/ACME/bars/").json()["results"]
     assert [(bar["open"], bar["close"], bar["volume"]) for bar in found] == [(120, 120, 70), (123, 123, 7)]
+    for address in ("?raw=1", "?raw=true&interval=1d"):
+        raw = client.get(f"/api/assets/ACME/bars/{address}").json()["results"]
+        assert [(bar["open"], bar["close"], bar["volume"]) for bar in raw] == [(1200, 1200, 7), (123, 123, 7)]
 
 
 def test_bars_are_given_oldest_first_within_bounds(client: APIClient) -> None:
