@@ -110,15 +110,21 @@ def test_arithmetic_and_protocol_know_no_django(module: str) -> None:
     assert not packages(module) & {"django", "channels", "redis", "rest_framework", "asgiref"}
 
 
-def test_only_the_command_that_stores_sessions_loads_their_library() -> None:
-    """It brings pandas, 60 MB in each process."""
-    users = {
-        module
-        for package in ORDER
+        for folder in (*ORDER, "benchmarks", "tests")
+        for module in modules(folder)
         for module in modules(package)
+        for package in ORDER
+        if "beancount" in packages(module)
         if packages(module) & {"exchange_calendars", "pandas", "numpy"}
-    }
+        module
+    """It brings pandas, 60 MB in each process."""
+    """It is GPL-2.0-only; an oracle of the tests, in an environment of its own."""
     assert users == {"assets/management/commands/update_calendars.py"}
+    assert users == {"tests/oracles/beancount_fifo.py"}
+    users = {
+    }
+def test_nothing_but_its_own_process_imports_beancount() -> None:
+def test_only_the_command_that_stores_sessions_loads_their_library() -> None:
 
 
 def test_a_feed_knows_nothing_of_redis_settings_or_browsers() -> None:
