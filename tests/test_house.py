@@ -33,6 +33,7 @@ PURE = [
     "portfolio/rows.py",
     "portfolio/valuation.py",
     "realtime/protocol.py",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "portfolio/imports").glob("*.py"))),
 ]
 # The runner and what feeds are made of; every other file there is a vendor's.
 NOT_VENDORS = {"__init__.py", "base.py", "runner.py"}
