@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import localcontext
 
 from portfolio.arithmetic import EXACT
-from portfolio.imports import own
+from portfolio.imports import kite, own
 from portfolio.imports.cells import quoted
 from portfolio.imports.drafts import (
     DELIMITER_NAMES,
@@ -25,7 +25,10 @@ from portfolio.imports.tables import MOST_ROWS, Record, decoded, head, is_too_lo
 # In the order in which they are tried: ours knows so many names that it would take other brokers' files.
 PRESETS: dict[str, Preset] = {
     preset.name: preset
-    for preset in (own.PRESET,)
+    for preset in (
+        kite.PRESET,
+        own.PRESET,
+    )
 }
 DEFAULT_OPTIONS = Options()
 
