@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import localcontext
 
 from portfolio.arithmetic import EXACT
-from portfolio.imports import kite, own
+from portfolio.imports import coinbase, kite, own
 from portfolio.imports.cells import quoted
 from portfolio.imports.drafts import (
     DELIMITER_NAMES,
@@ -27,6 +27,7 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         kite.PRESET,
+        coinbase.PRESET,
         own.PRESET,
     )
 }
