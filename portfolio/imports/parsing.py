@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import localcontext
 
 from portfolio.arithmetic import EXACT
-from portfolio.imports import coinbase, kite, own
+from portfolio.imports import coinbase, interactive_brokers, kite, own
 from portfolio.imports.cells import quoted
 from portfolio.imports.drafts import (
     DELIMITER_NAMES,
@@ -26,6 +26,7 @@ from portfolio.imports.tables import MOST_ROWS, Record, decoded, head, is_too_lo
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
+        interactive_brokers.PRESET,
         kite.PRESET,
         coinbase.PRESET,
         own.PRESET,
