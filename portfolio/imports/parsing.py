@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import localcontext
 
 from portfolio.arithmetic import EXACT
-from portfolio.imports import coinbase, interactive_brokers, kite, own
+from portfolio.imports import coinbase, ghostfolio, interactive_brokers, kite, own, portfolio_performance
 from portfolio.imports.cells import quoted
 from portfolio.imports.drafts import (
     DELIMITER_NAMES,
@@ -29,6 +29,8 @@ PRESETS: dict[str, Preset] = {
         interactive_brokers.PRESET,
         kite.PRESET,
         coinbase.PRESET,
+        portfolio_performance.PRESET,
+        ghostfolio.PRESET,
         own.PRESET,
     )
 }
