@@ -19,6 +19,7 @@ from portfolio.api import (
     TransactionList,
     WatchlistViewSet,
 )
+from portfolio.import_api import ImportView, TransactionFile
 from portfolio.performance_api import Allocation, HistoryList, Returns
 from realtime.api import ForcePriceUpdate, ForcePriceUpdateJob, PriceByHand, TokenViewSet
 
@@ -52,6 +53,8 @@ portfolio = [
     re_path(r"^returns/$", Returns.as_view()),
     re_path(r"^allocation/$", Allocation.as_view()),
     re_path(r"^transactions/$", TransactionList.as_view()),
+    re_path(r"^transactions\.csv$", TransactionFile.as_view()),
+    re_path(r"^imports/$", ImportView.as_view()),
     re_path(r"^transactions/(?P<pk>[0-9]{1,18})/$", TransactionDetail.as_view()),
 ]
 

@@ -14,8 +14,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from assets.calendars import calendar_named
 from assets.models import Asset
-from assets.rates import RatePoint
+from assets.rates_store import PastRates
 from portfolio import events
 from portfolio.columns import ALL, VALUED, kinds_with, problems
 from portfolio.ledger import EXACT, KINDS, ONE, Kind, LedgerError, Row, check, div
@@ -47,8 +48,12 @@ def clean(entry: Transaction) -> None:
         check_together(entry.portfolio, [*others, entry.as_row()])
 
 
-def complete(entry: Transaction) -> None:
-    """Fills in what follows from the asset, the portfolio and the rates of the row's moment."""
+def complete(entry: Transaction, rates: PastRates | None = None) -> None:
+    """Fills in what follows from the asset, the portfolio and the rates of the row's moment.
+
+    Args:
+        rates: where many rows are completed, so that each pair is read once.
+    """
     if entry.reverses is not None:
         entry.currency, entry.time = entry.reverses.currency, entry.reverses.time
     if not entry.currency and entry.portfolio_id:
@@ -60,7 +65,7 @@ def complete(entry: Transaction) -> None:
     if found:
         raise ValidationError(found)
     if entry.portfolio_id:
-        _freeze(entry, entry.portfolio.currency)
+        _freeze(entry, entry.portfolio.currency, rates or PastRates(entry.time, entry.time))
 
 
 def _is_filled(entry: Transaction, name: str) -> bool:
@@ -68,19 +73,19 @@ def _is_filled(entry: Transaction, name: str) -> bool:
     return value is not None and value != "" and value != []
 
 
-def _freeze(entry: Transaction, base: str) -> None:
+def _freeze(entry: Transaction, base: str, rates: PastRates) -> None:
     if entry.type not in VALUED:
         entry.rate = entry.base_value = None
         return
     if entry.rate is None:
         if entry.settlement_currency:
-            settled = _rate(entry.settlement_currency, base, entry.time, "settlement_currency")
+            settled = _rate(rates, entry.settlement_currency, base, entry.time, "settlement_currency")
             with localcontext(EXACT):
                 entry.rate = div((entry.settlement_rate or ONE) * settled, ONE)
         else:
-            entry.rate = _rate(entry.currency, base, entry.time, "currency")
+            entry.rate = _rate(rates, entry.currency, base, entry.time, "currency")
     if entry.fee_currency and entry.fee_rate is None:
-        entry.fee_rate = _rate(entry.fee_currency, base, entry.time, "fee_currency")
+        entry.fee_rate = _rate(rates, entry.fee_currency, base, entry.time, "fee_currency")
     with localcontext(EXACT):
         entry.base_value = stored(value_in_base(entry, base))
 
@@ -103,12 +108,10 @@ def stored(value: Decimal) -> Decimal | None:
     return value if isinstance(exponent, int) and exponent >= -PLACES else None
 
 
-def _rate(currency: str, base: str, moment: datetime, column: str) -> Decimal:
+def _rate(rates: PastRates, currency: str, base: str, moment: datetime, column: str) -> Decimal:
     if currency == base:
         return ONE
-    from assets.rates_store import rate_at
-
-    found: RatePoint | None = rate_at(currency, base, moment)
+    found = rates.rate(currency, base, moment)
     if found is None:
         raise ValidationError(
             {
@@ -168,8 +171,6 @@ def named(error: LedgerError) -> dict[str, str]:
 
 def moment_of_date(asset: Asset | None, portfolio: Portfolio, moment: datetime) -> datetime:
     """Returns when a row that has only a date happened: at its session's open, cash at the portfolio's midnight."""
-    from assets.calendars import calendar_named
-
     day = moment.date()
     if asset is None:
         return datetime.combine(day, time(), ZoneInfo(portfolio.time_zone))
@@ -187,10 +188,12 @@ def change_currency(portfolio: Portfolio, currency: str) -> None:
     old, portfolio.currency = portfolio.currency, currency
     portfolio.save(update_fields=["currency"])
     rows = list(portfolio.transactions.in_order().with_assets())
+    rates = PastRates(rows[0].time, rows[-1].time) if rows else None
     for row in rows:
+        assert rates is not None
         row.portfolio = portfolio
         try:
-            _refreeze(row, old, currency)
+            _refreeze(row, old, currency, rates)
         except ValidationError as error:
             raise ValidationError({"currency": f"row {row.pk}: {' '.join(error.messages)}"}) from error
     names = ["rate", "fee_rate", "base_value", "base_cost"]
@@ -199,12 +202,12 @@ def change_currency(portfolio: Portfolio, currency: str) -> None:
         events.portfolio_changed(portfolio.pk)
 
 
-def _refreeze(row: Transaction, old: str, new: str) -> None:
+def _refreeze(row: Transaction, old: str, new: str, rates: PastRates) -> None:
     if row.base_cost is not None:
         with localcontext(EXACT):
-            row.base_cost = div(row.base_cost * _rate(old, new, row.time, "base_cost"), ONE)
+            row.base_cost = div(row.base_cost * _rate(rates, old, new, row.time, "base_cost"), ONE)
     row.rate = row.fee_rate = None
-    _freeze(row, new)
+    _freeze(row, new, rates)
 
 
 @transaction.atomic

@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError as ModelError
 from django.db import transaction
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -17,6 +18,8 @@ from portfolio.columns import NEEDED
 from portfolio.ledger import ONE, LedgerError
 from portfolio.models import LotMethod, Portfolio, WatchlistItem, validate_time_zone
 from portfolio.transaction import Transaction, rebuild
+
+MOST_LOTS = 1000
 
 
 def owner(request: Request) -> User:
@@ -116,6 +119,24 @@ class ValuationSerializer(serializers.Serializer[Any]):
     complete = serializers.BooleanField()
 
 
+@extend_schema_field({"type": "array", "items": {"type": "object"}})
+class ChosenLots(serializers.Field[list[list[Any]], Any, Any, Any]):
+    """`[{"row": id of the row that opened the lot, "quantity": number}, …]`"""
+
+    def to_internal_value(self, data: Any) -> list[list[Any]]:
+        if not isinstance(data, list) or not 0 < len(data) <= MOST_LOTS:
+            raise serializers.ValidationError(f"expected a list of 1 to {MOST_LOTS} lots")
+        chosen, read = [], ExactDecimal()
+        for lot in data:
+            if not isinstance(lot, dict) or set(lot) != {"row", "quantity"} or type(lot["row"]) is not int:
+                raise serializers.ValidationError('expected {"row": id of the buy, "quantity": number}')
+            chosen.append([lot["row"], f"{read.to_internal_value(lot['quantity']):f}"])
+        return chosen
+
+    def to_representation(self, value: list[list[Any]]) -> list[dict[str, Any]]:
+        return [{"row": row, "quantity": Decimal(quantity)} for row, quantity in value]
+
+
 class TransactionSerializer(serializers.ModelSerializer[Transaction]):
     """A row of the ledger; which fields a type has is told in docs/numbers.md.
 
@@ -142,9 +163,7 @@ class TransactionSerializer(serializers.ModelSerializer[Transaction]):
     time = Moment(required=False)
     pay_time = Moment(required=False, allow_null=True)
     opened = Moment(required=False, allow_null=True)
-    lots = serializers.ListField(
-        child=serializers.DictField(), required=False, allow_null=True, max_length=1000
-    )
+    lots = ChosenLots(required=False, allow_null=True)
     reversed_by = serializers.SerializerMethodField()
 
     class Meta:
@@ -187,18 +206,6 @@ class TransactionSerializer(serializers.ModelSerializer[Transaction]):
         ]
         read_only_fields = ["date_only", "reverses"]
 
-    def validate_lots(self, lots: list[dict[str, Any]] | None) -> list[list[Any]] | None:
-        """Reads `[{"row": id, "quantity": number}, …]`."""
-        if lots is None:
-            return None
-        read = ExactDecimal()
-        chosen = []
-        for lot in lots:
-            if set(lot) != {"row", "quantity"} or type(lot["row"]) is not int:
-                raise serializers.ValidationError('expected {"row": id of the buy, "quantity": number}')
-            chosen.append([lot["row"], f"{read.to_internal_value(lot['quantity']):f}"])
-        return chosen
-
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs["type"] == "reversal":
             raise serializers.ValidationError({"type": ["expected DELETE of the row that is to be reversed"]})
@@ -229,8 +236,6 @@ class TransactionSerializer(serializers.ModelSerializer[Transaction]):
         shown = super().to_representation(instance)
         if instance.type in ("deposit", "withdrawal"):
             shown["quantity"] = shown["amount"]
-        if instance.lots:
-            shown["lots"] = [{"row": key, "quantity": Decimal(quantity)} for key, quantity in instance.lots]
         return shown
 
 

@@ -35,8 +35,6 @@ PURE = [
     "realtime/protocol.py",
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "portfolio/imports").glob("*.py"))),
 ]
-# What every import is made of; every other file there is one broker's or program's, or brings them together.
-IMPORT_BASE = {"cells", "drafts", "reading", "tables"}
 # The runner and what feeds are made of; every other file there is a vendor's.
 NOT_VENDORS = {"__init__.py", "base.py", "runner.py"}
 # Inside realtime, each may import those after it; what is not named here is used by all of them.
@@ -113,21 +111,26 @@ def test_arithmetic_and_protocol_know_no_django(module: str) -> None:
     assert not packages(module) & {"django", "channels", "redis", "rest_framework", "asgiref"}
 
 
+def test_only_the_command_that_stores_sessions_loads_their_library() -> None:
+    """It brings pandas, 60 MB in each process."""
+    users = {
+        module
+        for package in ORDER
+        for module in modules(package)
+        if packages(module) & {"exchange_calendars", "pandas", "numpy"}
+    }
+    assert users == {"assets/management/commands/update_calendars.py"}
+
+
+def test_nothing_but_its_own_process_imports_beancount() -> None:
+    """It is GPL-2.0-only; an oracle of the tests, in an environment of its own."""
+    users = {
+        module
         for folder in (*ORDER, "benchmarks", "tests")
         for module in modules(folder)
-        for module in modules(package)
-        for package in ORDER
         if "beancount" in packages(module)
-        if packages(module) & {"exchange_calendars", "pandas", "numpy"}
-        module
-    """It brings pandas, 60 MB in each process."""
-    """It is GPL-2.0-only; an oracle of the tests, in an environment of its own."""
-    assert users == {"assets/management/commands/update_calendars.py"}
-    assert users == {"tests/oracles/beancount_fifo.py"}
-    users = {
     }
-def test_nothing_but_its_own_process_imports_beancount() -> None:
-def test_only_the_command_that_stores_sessions_loads_their_library() -> None:
+    assert users == {"tests/oracles/beancount_fifo.py"}
 
 
 def test_a_feed_knows_nothing_of_redis_settings_or_browsers() -> None:
@@ -137,17 +140,6 @@ def test_a_feed_knows_nothing_of_redis_settings_or_browsers() -> None:
         assert all(name.startswith(allowed) for name in ours), (module, ours)
         if Path(module).name not in NOT_VENDORS:
             assert not packages(module) & {"django", "channels", "redis", "asgiref"}, module
-
-
-def test_a_preset_knows_what_imports_are_made_of_and_itself() -> None:
-    together = {"__init__", "parsing", "export", "duplicates"}
-    for module in modules("portfolio/imports"):
-        name = Path(module).stem
-        if name in IMPORT_BASE | together:
-            continue
-        ours = {each.split(".")[2] for each in imported(module) if each.startswith("portfolio.imports.")}
-        # A broker's file may be in parts, which begin with its name.
-        assert all(each.startswith(name.split("_flex")[0]) for each in ours - IMPORT_BASE), (module, ours)
 
 
 def test_only_the_bus_and_portfolio_events_touch_the_channel_layer() -> None:
