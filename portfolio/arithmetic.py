@@ -14,6 +14,7 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
+from typing import overload
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -66,6 +67,14 @@ def trimmed(number: Decimal) -> Decimal:
     """The same number without trailing zeros and never with an exponent."""
     text = f"{number:f}"
     return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+@overload
+def shown(number: Decimal, unit: Decimal) -> Decimal: ...
+
+
+@overload
+def shown(number: None, unit: Decimal) -> None: ...
 
 
 def shown(number: Decimal | None, unit: Decimal) -> Decimal | None:

@@ -22,7 +22,7 @@ from portfolio.ledger import Books, Row, replay
 from portfolio.receipt_store import ReceiptSegment
 from portfolio.snapshots import PortfolioHistory, PortfolioSnapshot, invalidate
 from portfolio.transaction import Transaction, TransactionQuerySet, of_portfolio, rebuild
-from portfolio.valuation import Holdings, hold
+from portfolio.windows import Holdings
 
 __all__ = [
     "Portfolio",
@@ -97,8 +97,9 @@ class Portfolio(models.Model):
 
     def holdings(self, now: datetime | None = None) -> Holdings:
         """Everything but the prices, as of `now`; raises LedgerError if stored rows contradict each other."""
-        names = dict(Asset.objects.filter(transactions__portfolio=self).values_list("symbol", "name"))
-        return hold(self.pk, self.name, self.currency, self.rows(), names, now or timezone.now())
+        from portfolio.holdings import load
+
+        return load(self, now)
 
     @property
     def zone(self) -> ZoneInfo:

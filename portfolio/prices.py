@@ -23,7 +23,7 @@ def price_points(symbols: Iterable[str]) -> dict[str, PricePoint]:
 
 def point_of(record: Mapping[str, Any]) -> PricePoint:
     """Returns the price in a quote's record; whole numbers in its JSON were read as `int`."""
-    close = record.get("previous_close")
+    close, received_at = record.get("previous_close"), record.get("received_at")
     return PricePoint(
         price=Decimal(record["price"]),
         as_of=datetime.fromisoformat(record["as_of"]),
@@ -31,6 +31,9 @@ def point_of(record: Mapping[str, Any]) -> PricePoint:
         source=record.get("source", ""),
         session=record.get("session", "always"),
         stale=record.get("stale", False),
+        seq=record.get("seq", 0),
+        epoch=record.get("epoch", 0),
+        received_at=datetime.fromisoformat(received_at) if received_at else None,
     )
 
 

@@ -72,28 +72,66 @@ class UnpricedSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField()
 
 
+class ExplainSerializer(serializers.Serializer[Any]):
+    """What made the day's change; with `rounding` the parts are its sum."""
+
+    price = ExactDecimal()
+    currency = ExactDecimal()
+    trades = ExactDecimal()
+    income = ExactDecimal()
+    fees = ExactDecimal()
+    rounding = ExactDecimal()
+
+
 class PositionSerializer(serializers.Serializer[Any]):
-    """A holding at its last price; null where something cannot be known."""
+    """A holding at its last price and rate; null where something cannot be known.
+
+    In the portfolio's currency but for price, previous_close, average_cost, cost and realized, which are in the
+    asset's.
+    """
 
     symbol = serializers.CharField()
     name = serializers.CharField()
     currency = serializers.CharField()
     quantity = ExactDecimal()
     price = ExactDecimal(allow_null=True)
+    rate = ExactDecimal(allow_null=True)
     value = ExactDecimal(allow_null=True)
     average_cost = ExactDecimal(allow_null=True)
     cost = ExactDecimal()
+    cost_base = ExactDecimal()
     daily_change = ExactDecimal(allow_null=True)
     daily_change_percent = ExactDecimal(allow_null=True)
+    explain = ExplainSerializer(allow_null=True)
     unrealized = ExactDecimal(allow_null=True)
+    unrealized_price = ExactDecimal(allow_null=True)
+    unrealized_currency = ExactDecimal(allow_null=True)
     unrealized_percent = ExactDecimal(allow_null=True)
     realized = ExactDecimal()
+    realized_base = ExactDecimal()
+    income = ExactDecimal()
+    fees = ExactDecimal()
+    previous_close = ExactDecimal(allow_null=True)
     weight_percent = ExactDecimal(allow_null=True)
     as_of = Moment(allow_null=True)
     source = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # DRF keeps fields apart
     session = serializers.CharField(allow_null=True)
     stale = serializers.BooleanField(allow_null=True)
+    reason = serializers.CharField(allow_null=True)
     baseline_at = Moment()
+
+
+class CashPositionSerializer(serializers.Serializer[Any]):
+    """Cash in one currency, or what is to be paid in it; `amount` is in that currency."""
+
+    currency = serializers.CharField()
+    amount = ExactDecimal()
+    rate = ExactDecimal(allow_null=True)
+    value = ExactDecimal(allow_null=True)
+    daily_change = ExactDecimal(allow_null=True)
+    explain = ExplainSerializer(allow_null=True)
+    baseline_at = Moment()
+    receivable = serializers.BooleanField()
 
 
 class ValuationSerializer(serializers.Serializer[Any]):
@@ -105,17 +143,28 @@ class ValuationSerializer(serializers.Serializer[Any]):
     total_value = ExactDecimal()
     daily_change = ExactDecimal()
     daily_change_percent = ExactDecimal(allow_null=True)
+    explain = ExplainSerializer()
     cash = ExactDecimal()
     invested = ExactDecimal()
     unrealized = ExactDecimal()
     realized = ExactDecimal()
     income = ExactDecimal()
+    fees = ExactDecimal()
+    taxes = ExactDecimal()
+    cash_fx = ExactDecimal()
+    realized_today = ExactDecimal()
+    income_today = ExactDecimal()
+    external_flows = ExactDecimal()
     coverage = ExactDecimal()
     unpriced = UnpricedSerializer(many=True)
     unexplained = serializers.ListField(child=serializers.CharField())
     oldest_price_at = Moment(allow_null=True)
     baseline_at = Moment()
+    valued_at = Moment()
+    ledger_row = serializers.IntegerField(allow_null=True)
+    receipt = serializers.CharField(allow_null=True)
     positions = PositionSerializer(many=True)
+    cash_positions = CashPositionSerializer(many=True)
     complete = serializers.BooleanField()
 
 

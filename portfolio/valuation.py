@@ -1,356 +1,347 @@
-"""What a portfolio is worth now, and what today did to it: pure functions of holdings and prices.
+"""What a portfolio is worth now, and what today did to it: pure functions of holdings, prices and rates.
 
-`Holdings` is everything that ticks do not change, worked out once from the ledger; `value` is run on every
-flush. Nothing is rounded before `as_wire`. A holding without a price or a rate is named, never filled in.
-Money is in the portfolio's currency, except the cost side of a holding that has no rate to it.
+`value` works out everything; a `Valuer` keeps it and works out again only what moved, to the same last digit,
+because exact sums do not depend on their order. Nothing is rounded before the wire. What has no price or no rate
+is named, never filled in.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal, localcontext
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from assets.sessions import AROUND_THE_CLOCK
-from portfolio.arithmetic import (
-    EXACT,
-    HUNDRED,
-    ONE,
-    PERCENT,
-    RATIO,
-    ZERO,
-    div,
-    minor_unit,
-    shown,
-    trimmed,
+from assets.rates import OLDEST, RatePoint
+from portfolio.arithmetic import EXACT, ONE, ZERO, div
+from portfolio.ledger import Row, replay
+from portfolio.positions import (
+    CashValue,
+    Components,
+    PositionValue,
+    PricePoint,
+    Reason,
+    percent,
+    value_asset,
+    value_cash,
 )
-from portfolio.ledger import Account, Row, replay
+from portfolio.windows import AssetFacts, Baseline, Holdings, PortfolioFacts, hold
+from portfolio.wire import PortfolioWire, plain, portfolio_wire
 
-Reason = Literal["no_price", "no_rate"]
-
-# A recording's prices carry the times of the recording, and are rolled by the feed that plays it.
-OLD_TIMES = frozenset({"replay"})
-
-
-class PricePoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An asset's price and where it is from; `previous_close` is of the session before the current one."""
-
-    price: Decimal
-    as_of: datetime
-    previous_close: Decimal | None = None
-    source: str = ""
-    session: str = "always"
-    stale: bool = False
-
-
-class Holding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A position as ticks find it: what is held, what it cost, and what was traded in its window.
-
-    `opening` is the quantity at the window's start, `traded` the value of the window's trades without their
-    fees (negative for sales). The window is (baseline_at, now].
-    """
-
-    symbol: str
-    name: str
-    currency: str
-    quantity: Decimal
-    cost: Decimal
-    realized: Decimal
-    average_cost: Decimal | None
-    opening: Decimal
-    traded: Decimal
-    fees: Decimal
-    baseline_at: datetime
-    # What ticks do not change, as it is sent.
-    wire: dict[str, Any]
-    multiplier: Decimal = ONE
-
-
-class Holdings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A portfolio without its prices; good until `valid_until`, when a new session begins."""
-
-    portfolio_id: int
-    name: str
-    currency: str
-    positions: tuple[Holding, ...]
-    cash: Decimal
-    # Cash in currencies that have no rate to the portfolio's.
-    other_cash: tuple[str, ...]
-    realized: Decimal
-    invested: Decimal
-    income: Decimal
-    # Within the window of cash: deposits less withdrawals, and fees that belong to no asset.
-    external_flows: Decimal
-    cash_fees: Decimal
-    baseline_at: datetime
-    valid_until: datetime
-
-    @property
-    def symbols(self) -> frozenset[str]:
-        return frozenset(holding.symbol for holding in self.positions)
-
-
-class Components(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What made the day's change; their sum is the change, to the last digit."""
-
-    price: Decimal
-    trades: Decimal
-    fees: Decimal
-    currency: Decimal = ZERO
-    income: Decimal = ZERO
-
-    @property
-    def total(self) -> Decimal:
-        return self.price + self.trades + self.fees + self.currency + self.income
-
-
-class PositionValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A holding at a price; what cannot be known is None."""
-
-    holding: Holding
-    point: PricePoint | None
-    value: Decimal | None = None
-    unrealized: Decimal | None = None
-    unrealized_percent: Decimal | None = None
-    components: Components | None = None
-    daily_change: Decimal | None = None
-    daily_change_percent: Decimal | None = None
-    unpriced: Reason | None = None
+__all__ = [
+    "Components",
+    "PricePoint",
+    "RatePoint",
+    "Reason",
+    "Valuation",
+    "Valuer",
+    "hold",
+    "revalue",
+    "value",
+]
 
 
 class Valuation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The whole portfolio at one moment, unrounded."""
+    """The whole portfolio at one moment, unrounded, in its currency."""
 
     holdings: Holdings
+    valued_at: datetime
     positions: tuple[PositionValue, ...]
+    cash_positions: tuple[CashValue, ...]
     total_value: Decimal
+    # Of what cash and receivables are worth.
+    cash: Decimal
     daily_change: Decimal
     daily_change_percent: Decimal | None
+    components: Components
     unrealized: Decimal
+    cash_fx: Decimal
+    receivables_fx: Decimal
+    external_flows: Decimal
     coverage: Decimal
     unpriced: tuple[tuple[str, Reason], ...]
-    # Priced holdings whose change today is unknown, because their previous close is.
+    # Priced positions whose change today is unknown, because their baseline is.
     unexplained: tuple[str, ...]
     oldest_price_at: datetime | None
+    rates: Mapping[str, RatePoint]
+    # Which positions the last prices and rates touched, and whether a rate was among them.
+    touched: tuple[int, ...]
+    has_new_rates: bool
 
-    def as_wire(self, complete: bool = True, changed: Collection[str] | None = None) -> dict[str, Any]:
+    def inputs(self) -> "Inputs":
+        """What it was computed from; `revalue` computes it again."""
+        holdings = self.holdings
+        return Inputs(
+            held_at=holdings.now,
+            valued_at=self.valued_at,
+            ledger_row=holdings.ledger_row,
+            baselines=holdings.baselines,
+            prices={p.holding.symbol: p.point for p in self.positions if p.point is not None},
+            rates=self.rates,
+        )
+
+    def as_wire(self, complete: bool = True, receipt: str | None = None) -> dict[str, Any]:
+        """Returns `portfolio_update.data` as plain values."""
+        found: dict[str, Any] = plain(self.as_struct(complete, receipt))
+        return found
+
+    def as_struct(self, complete: bool = True, receipt: str | None = None) -> PortfolioWire:
         """Returns `portfolio_update.data`: money in whole minor units, percents to 2 places, the rest exact.
 
         Args:
-            complete: False leaves out the positions that are not in `changed`.
+            complete: False leaves out what the last prices and rates did not touch.
         """
-        holdings = self.holdings
-        unit = minor_unit(holdings.currency)
-        return {
-            "portfolio_id": holdings.portfolio_id,
-            "name": holdings.name,
-            "currency": holdings.currency,
-            "total_value": shown(self.total_value, unit),
-            "daily_change": shown(self.daily_change, unit),
-            "daily_change_percent": shown(self.daily_change_percent, PERCENT),
-            "cash": shown(holdings.cash, unit),
-            "invested": shown(holdings.invested, unit),
-            "unrealized": shown(self.unrealized, unit),
-            "realized": shown(holdings.realized, unit),
-            "income": shown(holdings.income, unit),
-            "coverage": shown(self.coverage, RATIO),
-            "unpriced": [{"symbol": symbol, "reason": reason} for symbol, reason in self.unpriced],
-            "unexplained": list(self.unexplained),
-            "oldest_price_at": wire_time(self.oldest_price_at),
-            "baseline_at": wire_time(holdings.baseline_at),
-            "positions": [
-                position_wire(position, self.total_value, holdings.currency)
-                for position in self.positions
-                if complete or (changed is not None and position.holding.symbol in changed)
-            ],
-            "complete": complete,
-        }
+        return portfolio_wire(self, complete, receipt)
 
 
-def position_wire(position: PositionValue, total: Decimal, base: str) -> dict[str, Any]:
-    holding, point = position.holding, position.point
-    unit = minor_unit(base)
-    weight = div(HUNDRED * position.value, total) if position.value is not None and total > 0 else None
-    return {
-        **holding.wire,
-        "price": point.price if point else None,
-        "value": shown(position.value, unit),
-        "daily_change": shown(position.daily_change, unit),
-        "daily_change_percent": shown(position.daily_change_percent, PERCENT),
-        "unrealized": shown(position.unrealized, unit),
-        "unrealized_percent": shown(position.unrealized_percent, PERCENT),
-        "weight_percent": shown(weight, PERCENT),
-        "as_of": wire_time(point.as_of) if point else None,
-        "source": point.source if point else None,
-        "session": point.session if point else None,
-        "stale": point.stale if point else None,
-    }
+# --- keeping it up to date ----------------------------------------------------------------------------------
 
 
-def wire_time(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+def value(
+    holdings: Holdings,
+    prices: Mapping[str, PricePoint],
+    rates: Mapping[str, RatePoint] | None = None,
+    at: datetime | None = None,
+) -> Valuation:
+    """Values the portfolio.
+
+    Args:
+        prices: by symbol, in today's units.
+        rates: the portfolio's currency for one unit of each; its own needs none.
+        at: the moment, by which a rate may be too old; that of the holdings by default.
+    """
+    return Valuer(holdings, prices, rates or {}, at or holdings.now).valuation()
 
 
-# --- from rows to holdings ----------------------------------------------------------------------------------
+class Valuer:
+    """One portfolio's values, worked out again only where a price or a rate moved."""
 
+    def __init__(
+        self,
+        holdings: Holdings,
+        prices: Mapping[str, PricePoint],
+        rates: Mapping[str, RatePoint],
+        at: datetime,
+    ) -> None:
+        self.holdings = holdings
+        self._indexes = {holding.symbol: index for index, holding in enumerate(holdings.positions)}
+        self._in_currency: dict[str, list[int]] = {}
+        for index, holding in enumerate(holdings.positions):
+            self._in_currency.setdefault(holding.currency, []).append(index)
+        self._rates: dict[str, RatePoint] = {}
+        self._positions = [
+            PositionValue(holding, holding.terms, None, None, "no_price") for holding in holdings.positions
+        ]
+        # The sums over the positions.
+        self._value = self._unrealized = self._flow = ZERO
+        self._price = self._currency = self._trades = self._income = self._fees = ZERO
+        self._survey()
+        with localcontext(EXACT):
+            self._cash = _value_all_cash(holdings, self._rate)
+        self._valuation = self.update(prices, rates, self._indexes, at)
 
-def hold(
-    portfolio_id: int, name: str, currency: str, rows: Iterable[Row], names: Mapping[str, str], now: datetime
-) -> Holdings:
-    """Works out from the ledger what ticks do not change; raises LedgerError where rows cannot be booked."""
-    rows = list(rows)
-    books = replay(rows, base=currency)
-    baseline_at = AROUND_THE_CLOCK.session_at(now).open
-    window: dict[str | None, list[Row]] = {}
-    for row in rows:
-        if row.time > baseline_at:
-            window.setdefault(row.symbol, []).append(row)
-    with localcontext(EXACT):
-        positions = tuple(
-            _holding(symbol, names.get(symbol, ""), account, window.get(symbol, []), baseline_at)
-            for symbol, account in sorted(books.accounts.items())
-            if account.quantity or symbol in window
+    def valuation(self) -> Valuation:
+        """The latest one."""
+        return self._valuation
+
+    def update(
+        self,
+        prices: Mapping[str, PricePoint],
+        rates: Mapping[str, RatePoint],
+        symbols: Iterable[str],
+        at: datetime,
+    ) -> Valuation:
+        """Values anew the positions of `symbols`, and those in a currency whose rate is another than before."""
+        indexes, positions = self._indexes, self._positions
+        with localcontext(EXACT):
+            new_rates = self._take_rates(rates, at)
+            touched = {indexes[symbol] for symbol in symbols if symbol in indexes}
+            for currency in new_rates:
+                touched.update(self._in_currency.get(currency, ()))
+            is_as_before = True
+            for index in touched:
+                before = positions[index]
+                holding = before.holding
+                price = prices.get(holding.symbol)
+                after = positions[index] = value_asset(holding, price, self._rate(holding.currency))
+                is_as_before &= self._exchange(before, after)
+            if not is_as_before:
+                self._survey()
+            if new_rates:
+                self._cash = _value_all_cash(self.holdings, self._rate)
+            self._valuation = self._sum_up(tuple(sorted(touched)), bool(new_rates), at)
+        return self._valuation
+
+    def _take_rates(self, rates: Mapping[str, RatePoint], at: datetime) -> list[str]:
+        """Returns the currencies whose rate is new, gone, or too old by now."""
+        moved: list[str] = []
+        for currency in self.holdings.currencies:
+            point = rates.get(currency)
+            if point is not None and at - point.as_of > OLDEST:
+                point = None
+            if point != self._rates.get(currency):
+                moved.append(currency)
+                if point is None:
+                    del self._rates[currency]
+                else:
+                    self._rates[currency] = point
+        return moved
+
+    def _rate(self, currency: str) -> Decimal | None:
+        if currency == self.holdings.currency:
+            return ONE
+        point = self._rates.get(currency)
+        return None if point is None else point.value
+
+    def _exchange(self, before: PositionValue, after: PositionValue) -> bool:
+        """Brings the sums up to date; returns whether the position is known as well as before."""
+        if before.daily_change is None or after.daily_change is None:
+            self._add(before, -1)
+            self._add(after, 1)
+            return False
+        assert before.value is not None and before.unrealized is not None
+        assert after.value is not None and after.unrealized is not None
+        self._value += after.value - before.value
+        self._unrealized += after.unrealized - before.unrealized
+        self._price += after.price - before.price
+        self._currency += after.currency - before.currency
+        self._trades += after.trades - before.trades
+        if before.point is None or after.point is None or self._oldest_price_at is None:
+            return False
+        return before.point.as_of != self._oldest_price_at and after.point.as_of >= self._oldest_price_at
+
+    def _add(self, position: PositionValue, sign: int) -> None:
+        moved = position.holding.moved
+        if position.value is not None and position.unrealized is not None:
+            self._value += sign * position.value
+            self._unrealized += sign * position.unrealized
+            self._flow += sign * moved.flow
+        if position.daily_change is not None:
+            self._price += sign * position.price
+            self._currency += sign * position.currency
+            self._trades += sign * position.trades
+            self._income += sign * moved.income
+            self._fees -= sign * moved.fees
+
+    def _survey(self) -> None:
+        """Looks at all positions for what no sum tells: which are unknown, and the oldest price."""
+        held = [position for position in self._positions if position.holding.quantity]
+        self._held = len(held)
+        self._unpriced = tuple(
+            (position.holding.symbol, position.reason) for position in held if position.reason is not None
         )
-        today = [row for row in window.get(None, []) if row.currency == currency]
-        own = [account for account in books.accounts.values() if account.currency == currency]
-        return Holdings(
-            portfolio_id=portfolio_id,
-            name=name,
-            currency=currency,
-            positions=positions,
-            cash=books.cash[currency].balance if currency in books.cash else ZERO,
-            other_cash=tuple(
-                sorted(code for code, a in books.cash.items() if a.balance and code != currency)
-            ),
-            realized=sum((account.realized for account in own), ZERO),
-            invested=sum((account.cost for account in own), ZERO),
-            income=ZERO,
-            external_flows=sum((row.flow for row in today), ZERO),
-            cash_fees=sum((row.fee for row in today), ZERO),
-            baseline_at=baseline_at,
-            valid_until=baseline_at + timedelta(days=1),
+        self._unexplained = tuple(
+            position.holding.symbol
+            for position in self._positions
+            if position.value is not None and position.daily_change is None
+        )
+        self._oldest_price_at = min(
+            (position.point.as_of for position in held if position.point and position.value is not None),
+            default=None,
         )
 
-
-def _holding(symbol: str, name: str, account: Account, rows: list[Row], baseline_at: datetime) -> Holding:
-    quantity, unit = trimmed(account.quantity), minor_unit(account.currency)
-    average_cost = trimmed(div(account.cost, quantity * account.multiplier)) if quantity else None
-    return Holding(
-        symbol=symbol,
-        name=name,
-        currency=account.currency,
-        multiplier=account.multiplier,
-        quantity=quantity,
-        cost=account.cost,
-        realized=account.realized,
-        average_cost=average_cost,
-        opening=quantity - sum((row.signed for row in rows), ZERO),
-        traded=sum((row.value for row in rows), ZERO),
-        fees=sum((row.fee for row in rows), ZERO),
-        baseline_at=baseline_at,
-        wire={
-            "symbol": symbol,
-            "name": name,
-            "currency": account.currency,
-            "quantity": quantity,
-            "average_cost": average_cost,
-            "cost": shown(account.cost, unit),
-            "realized": shown(account.realized, unit),
-            "baseline_at": wire_time(baseline_at),
-        },
-    )
-
-
-# --- from prices to values ----------------------------------------------------------------------------------
-
-
-def value(holdings: Holdings, prices: Mapping[str, PricePoint]) -> Valuation:
-    """Values the portfolio at `prices`, by symbol."""
-    with localcontext(EXACT):
-        positions = tuple(
-            _position(holding, prices.get(holding.symbol), holdings.currency)
-            for holding in holdings.positions
+    def _sum_up(self, touched: tuple[int, ...], has_new_rates: bool, at: datetime) -> Valuation:
+        cash = self._cash
+        components = Components(
+            self._price,
+            self._currency + cash.components.currency,
+            self._trades,
+            self._income + cash.components.income,
+            self._fees + cash.components.fees,
         )
-        total = holdings.cash + sum((p.value for p in positions if p.value is not None), ZERO)
-        change = sum((p.daily_change for p in positions if p.daily_change is not None), -holdings.cash_fees)
-        base = total - change + max(ZERO, -holdings.external_flows)
-        held = [position for position in positions if position.holding.quantity]
-        count = len(held) + len(holdings.other_cash)
-        unpriced = tuple((p.holding.symbol, p.unpriced) for p in held if p.unpriced) + tuple(
-            (currency, "no_rate") for currency in holdings.other_cash
-        )
+        total, change, flow = self._value + cash.value, components.total, self._flow + cash.flow
+        # Inflows count from the start of the day, outflows until its end.
+        base = total - change + max(ZERO, -flow)
+        count, unpriced = self._held + cash.count, len(self._unpriced) + cash.unpriced_count
         return Valuation(
-            holdings=holdings,
-            positions=positions,
+            holdings=self.holdings,
+            valued_at=at,
+            positions=tuple(self._positions),
+            cash_positions=cash.positions,
             total_value=total,
             daily_change=change,
-            daily_change_percent=div(HUNDRED * change, base) if base > 0 else None,
-            unrealized=sum((p.unrealized for p in positions if p.unrealized is not None), ZERO),
-            coverage=div(Decimal(count - len(unpriced)), Decimal(count)) if count else ONE,
-            unpriced=unpriced,
-            unexplained=tuple(
-                p.holding.symbol
-                for p in positions
-                if p.daily_change is None and not (p.unpriced and p.holding.quantity)
-            ),
-            oldest_price_at=min((p.point.as_of for p in held if p.point and not p.unpriced), default=None),
+            daily_change_percent=percent(change, base),
+            components=components,
+            cash=cash.value,
+            unrealized=self._unrealized,
+            cash_fx=cash.fx,
+            receivables_fx=cash.receivables_fx,
+            external_flows=flow,
+            coverage=div(Decimal(count - unpriced), Decimal(count)) if count else ONE,
+            unpriced=self._unpriced + cash.unpriced,
+            unexplained=self._unexplained + cash.unexplained,
+            oldest_price_at=self._oldest_price_at,
+            rates=dict(self._rates),
+            touched=touched,
+            has_new_rates=has_new_rates,
         )
 
 
-def _position(holding: Holding, point: PricePoint | None, base: str) -> PositionValue:
-    if holding.currency != base:
-        return PositionValue(holding=holding, point=point, unpriced="no_rate")
-    if point is None:
-        return PositionValue(holding=holding, point=None, unpriced="no_price")
-    worth = holding.quantity * point.price * holding.multiplier
-    gain = worth - holding.cost
-    components = explain(holding, point)
-    change = components.total if components else None
-    return PositionValue(
-        holding=holding,
-        point=point,
-        value=worth,
-        unrealized=gain,
-        unrealized_percent=div(HUNDRED * gain, abs(holding.cost)) if holding.cost else None,
-        components=components,
-        daily_change=change,
-        daily_change_percent=_percent_of_day(holding, point, change),
+class _Cash(msgspec.Struct, frozen=True, gc=False):
+    """All cash positions, and the sums over them; `count` is of those that need a rate."""
+
+    positions: tuple[CashValue, ...]
+    value: Decimal
+    components: Components
+    fx: Decimal
+    receivables_fx: Decimal
+    flow: Decimal
+    count: int
+    unpriced_count: int
+    unpriced: tuple[tuple[str, Reason], ...]
+    unexplained: tuple[str, ...]
+
+
+def _value_all_cash(holdings: Holdings, rate_of: Callable[[str], Decimal | None]) -> _Cash:
+    positions = tuple(value_cash(holding, rate_of(holding.currency)) for holding in holdings.cash)
+    needing = [p for p in positions if p.holding.amount and p.holding.currency != holdings.currency]
+    unpriced = [p.holding.currency for p in needing if p.value is None]
+    unexplained = [p.holding.currency for p in positions if p.value is not None and p.daily_change is None]
+    explained = [p.components for p in positions if p.components is not None]
+    known = [(p.holding, p.value, p.value - p.holding.paid_base) for p in positions if p.value is not None]
+    return _Cash(
+        positions=positions,
+        value=sum((worth for _, worth, _ in known), ZERO),
+        components=Components(
+            currency=sum((part.currency for part in explained), ZERO),
+            income=sum((part.income for part in explained), ZERO),
+            fees=sum((part.fees for part in explained), ZERO),
+        ),
+        fx=sum((gain for holding, _, gain in known if not holding.receivable), ZERO),
+        receivables_fx=sum((gain for holding, _, gain in known if holding.receivable), ZERO),
+        flow=sum((holding.moved.flow for holding, _, _ in known), ZERO),
+        count=len(needing),
+        unpriced_count=len(unpriced),
+        unpriced=tuple((currency, "no_rate") for currency in dict.fromkeys(unpriced)),
+        unexplained=tuple(dict.fromkeys(unexplained)),
     )
 
 
-def explain(holding: Holding, point: PricePoint) -> Components | None:
-    """Splits the change since the baseline; None if the baseline's price is needed and unknown."""
-    close = previous_close(holding, point)
-    if not holding.opening:
-        price = ZERO
-    elif close is None:
-        return None
-    else:
-        price = holding.opening * (point.price - close) * holding.multiplier
-    # Against having held still: what was bought is now worth P1, and cost what was paid.
-    bought = (holding.quantity - holding.opening) * point.price * holding.multiplier
-    return Components(price=price, trades=bought - holding.traded, fees=-holding.fees)
+# --- computing it again -------------------------------------------------------------------------------------
 
 
-def previous_close(holding: Holding, point: PricePoint) -> Decimal | None:
-    """The price at the window's start.
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a valuation was computed from, beside the portfolio's rows up to `ledger_row`."""
 
-    Around the clock, a price from before it was the last one then. Nobody rolls a price set by hand at midnight,
-    nor that of a feed which died the day before: what they call the previous close is a session too old by now.
-    """
-    is_older = point.session == "always" and point.as_of <= holding.baseline_at
-    if is_older and point.source not in OLD_TIMES:
-        return point.price
-    return point.previous_close
+    held_at: datetime
+    valued_at: datetime
+    ledger_row: int | None
+    baselines: Mapping[str, Baseline]
+    prices: Mapping[str, PricePoint]
+    rates: Mapping[str, RatePoint]
 
 
-def _percent_of_day(holding: Holding, point: PricePoint, change: Decimal | None) -> Decimal | None:
-    """100 · D / max(|V0|, |V0 + what flowed in|), with the sign of D."""
-    if change is None:
-        return None
-    before = holding.opening * (previous_close(holding, point) or ZERO) * holding.multiplier
-    base = max(abs(before), abs(before + holding.traded))
-    return div(HUNDRED * change, base) if base else None
+def revalue(
+    inputs: Inputs, rows: Iterable[Row], facts: PortfolioFacts, assets: Mapping[str, AssetFacts]
+) -> Valuation:
+    """Computes a valuation again from what it says it was computed from; rows entered since are left out."""
+    last = inputs.ledger_row
+    books = replay(
+        [row for row in rows if row.id is None or (last is not None and row.id <= last)],
+        short_sales=facts.short_sales,
+        method=facts.method,
+        base=facts.currency,
+        until=inputs.held_at,
+    )
+    holdings = hold(facts, books, assets, inputs.baselines, inputs.held_at)
+    return value(holdings, inputs.prices, inputs.rates, inputs.valued_at)

@@ -6,13 +6,14 @@ portfolio is registered before it is loaded, so that no change falls between.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from portfolio.ledger import LedgerError
 from portfolio.models import Portfolio
-from portfolio.valuation import Holdings, PricePoint, Valuation, value
+from portfolio.valuation import PricePoint, Valuation, Valuer
+from portfolio.windows import Holdings
 from realtime.connections import Connection
 from realtime.database import UNAVAILABLE, in_database
 from realtime.frames import Payload
@@ -25,16 +26,16 @@ log = logging.getLogger("personal_finance.realtime.portfolio")
 class PortfolioChange:
     """One valuation, encoded at most once in each form that a viewer needs."""
 
-    def __init__(self, valuation: Valuation, changed: frozenset[str]) -> None:
+    def __init__(self, valuation: Valuation) -> None:
         self._valuation = valuation
-        self._changed = changed
         self._payloads: dict[tuple[bool, Numbers], Payload] = {}
 
     def payload(self, complete: bool, numbers: Numbers) -> Payload:
         key = (complete, numbers)
         if key not in self._payloads:
-            wire = self._valuation.as_wire(complete=complete, changed=None if complete else self._changed)
-            self._payloads[key] = Payload("portfolio_update", encode(wire, numbers))
+            self._payloads[key] = Payload(
+                "portfolio_update", encode(self._valuation.as_struct(complete), numbers)
+            )
         return self._payloads[key]
 
 
@@ -46,6 +47,7 @@ class WatchedPortfolio:
         self.viewers: set[Connection] = set()
         self.joining = 0
         self.holdings: Holdings | None = None
+        self.valuer: Valuer | None = None
         self.version = 0
         self.loading: asyncio.Task[None] | None = None
         self.changed: set[str] = set()
@@ -142,7 +144,7 @@ class LivePortfolios:
         watched.viewers.add(connection)
         connection.portfolios.add(portfolio_id)
         self._hub.presence.touch(connection)
-        change = PortfolioChange(self._value(watched), frozenset())
+        change = PortfolioChange(self._value(watched, watched.changed))
         outbox = connection.outbox
         outbox.put_portfolio(portfolio_id, change.payload(True, outbox.options.numbers))
 
@@ -163,7 +165,7 @@ class LivePortfolios:
         if self._watched.get(watched.id) is watched:
             del self._watched[watched.id]
             self._index(watched, watched.symbols, frozenset())
-            watched.holdings = None
+            watched.holdings = watched.valuer = None
 
     # --- loading -----------------------------------------------------------------------------------------------------
 
@@ -181,7 +183,7 @@ class LivePortfolios:
                 holdings = await in_database(self._load_holdings, watched.id)
                 if self._watched.get(watched.id) is not watched:
                     return  # nobody waits for it any more
-                before, watched.holdings = watched.symbols, holdings
+                before, watched.holdings, watched.valuer = watched.symbols, holdings, None
                 await self._index_and_read(watched, before)
         finally:
             watched.loading = None
@@ -190,6 +192,7 @@ class LivePortfolios:
         added = self._index(watched, before, watched.symbols)
         await self._hub.watch(added)
         self._take_prices(watched.symbols)
+        watched.valuer = None  # one that was made meanwhile has not seen these prices
 
     def _index(self, watched: WatchedPortfolio, before: frozenset[str], after: frozenset[str]) -> set[str]:
         """Brings the index of symbols up to date; returns those that the hub must begin to watch."""
@@ -257,17 +260,24 @@ class LivePortfolios:
     def _send_moved(self) -> None:
         moved, self._moved = self._moved, set()
         for watched in moved:
-            if watched.holdings is not None and watched.viewers:
-                self._send(watched, frozenset(watched.changed))
+            if watched.holdings is not None:
+                if watched.viewers:
+                    self._send(watched, frozenset(watched.changed))
+                else:
+                    self._value(watched, watched.changed)  # whoever is joining gets it
             watched.changed.clear()
 
-    def _value(self, watched: WatchedPortfolio) -> Valuation:
+    def _value(self, watched: WatchedPortfolio, changed: Collection[str]) -> Valuation:
+        """Values what changed, and everything once the holdings are new."""
         assert watched.holdings is not None
-        return value(watched.holdings, self._prices)
+        if watched.valuer is None:
+            watched.valuer = Valuer(watched.holdings, self._prices, {}, self._utc_now())
+            return watched.valuer.valuation()
+        return watched.valuer.update(self._prices, {}, changed, self._utc_now())
 
     def _send(self, watched: WatchedPortfolio, changed: frozenset[str] | None) -> None:
         """Values once and hands every viewer the changed positions, or all when an older value still waits."""
-        change = PortfolioChange(self._value(watched), changed or frozenset())
+        change = PortfolioChange(self._value(watched, changed or ()))
         self._hub.counters["valuations"] += 1
         for connection in watched.viewers:
             outbox = connection.outbox
@@ -319,6 +329,9 @@ def price_point(record: QuoteRecord) -> PricePoint:
         source=record.source,
         session=record.session,
         stale=record.stale,
+        seq=record.seq,
+        epoch=record.epoch,
+        received_at=datetime.fromisoformat(record.received_at) if record.received_at else None,
     )
 
 

@@ -235,22 +235,30 @@ def now() -> str:
 _encode_time = msgspec.json.Encoder().encode
 _numbers = msgspec.json.Encoder(decimal_format="number")
 _strings = msgspec.json.Encoder(decimal_format="string")
-_EXPONENT = re.compile(rb"\dE[+-]?\d")
+_EXPONENT = re.compile(rb"\dE[+-]\d")
 
 
 def encode(value: Any, numbers: Numbers = "number") -> str:
     """Returns compact JSON in which no decimal has an exponent."""
     encoder = _numbers if numbers == "number" else _strings
     encoded = encoder.encode(value)
-    if _EXPONENT.search(encoded):  # rare: a very small or very round decimal, or just such a text
+    if _has_exponent(encoded):  # rare: a very small or very round decimal, or just such a text
         encoded = encoder.encode(_plain(value, numbers))
     return encoded.decode()
+
+
+def _has_exponent(encoded: bytes) -> bool:
+    # Searching for the pattern alone would cost a third of the encoding.
+    return (b"E-" in encoded or b"E+" in encoded) and _EXPONENT.search(encoded) is not None
 
 
 def _plain(value: Any, numbers: Numbers) -> Any:
     if isinstance(value, Decimal):
         text = f"{value:f}"
         return msgspec.Raw(text.encode()) if numbers == "number" else text
+    if isinstance(value, msgspec.Struct):
+        fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
+        return {name: _plain(item, numbers) for name, item in fields if item is not msgspec.UNSET}
     if isinstance(value, Mapping):
         return {key: _plain(item, numbers) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -369,14 +377,8 @@ def cut_quote(full: str, mode: str) -> str:
 def _encode_fields(fields: msgspec.Struct, numbers: Numbers) -> str:
     encoder = _numbers if numbers == "number" else _strings
     encoded = encoder.encode(fields)
-    # Searching for the pattern alone would cost a third of the encoding.
-    if (b"E-" in encoded or b"E+" in encoded) and _EXPONENT.search(encoded):
-        known = {
-            name: value
-            for name, value in msgspec.structs.asdict(fields).items()
-            if value is not msgspec.UNSET
-        }
-        encoded = encoder.encode(_plain(known, numbers))
+    if _has_exponent(encoded):
+        encoded = encoder.encode(_plain(fields, numbers))
     return encoded.decode()
 
 
