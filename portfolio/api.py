@@ -11,12 +11,13 @@ from django.db.models import Max, QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import generics, mixins, serializers, viewsets
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portfolio.booking import reverse
 from portfolio.models import Portfolio, WatchlistItem
-from portfolio.prices import price_points
+from portfolio.receipts import ReceiptError
 from portfolio.serializers import (
     PortfolioSerializer,
     PositionSerializer,
@@ -27,13 +28,24 @@ from portfolio.serializers import (
     under_public_names,
 )
 from portfolio.transaction import Transaction
-from portfolio.valuation import value
+from portfolio.valuation import Valuation
+from portfolio.valued import of_receipt, with_receipt
 
 
-def valued(portfolio: Portfolio) -> dict[str, Any]:
-    """Returns the valuation at the last prices, exactly as `portfolio_update` carries it."""
-    holdings = portfolio.holdings()
-    return value(holdings, price_points(holdings.symbols)).as_wire()
+def valued(portfolio: Portfolio, receipt: str | None = None) -> dict[str, Any]:
+    """Returns the valuation at the last prices, or a receipt's, exactly as `portfolio_update` carries it."""
+    valuation, id = valuation_of(portfolio, receipt)
+    return valuation.as_wire(receipt=id)
+
+
+def valuation_of(portfolio: Portfolio, receipt: str | None = None) -> tuple[Valuation, str]:
+    """Returns the valuation at the last prices, or a receipt's, with its receipt's id."""
+    if receipt is None:
+        return with_receipt(portfolio)
+    try:
+        return of_receipt(portfolio, receipt)[0], receipt
+    except ReceiptError as error:
+        raise NotFound(str(error)) from error
 
 
 def own_portfolio(request: Request, portfolio_id: int, *, lock: bool = False) -> Portfolio:
@@ -49,14 +61,18 @@ class PortfolioDetailSerializer(PortfolioSerializer):
 
     @extend_schema_field(ValuationSerializer)
     def get_valuation(self, portfolio: Portfolio) -> dict[str, Any]:
-        return valued(portfolio)
+        return valued(portfolio, self.context["request"].query_params.get("receipt"))
 
 
 @extend_schema_view(
     list=extend_schema(summary="Your portfolios"),
     create=extend_schema(summary="Open a portfolio"),
-    retrieve=extend_schema(summary="A portfolio with its valuation", responses=PortfolioDetailSerializer),
-    partial_update=extend_schema(summary="Rename a portfolio"),
+    retrieve=extend_schema(
+        summary="A portfolio with its valuation",
+        responses=PortfolioDetailSerializer,
+        parameters=[OpenApiParameter("receipt", str, description="Compute this receipt's valuation again")],
+    ),
+    partial_update=extend_schema(summary="Change a portfolio's name, currency or rules"),
     destroy=extend_schema(summary="Delete a portfolio and all that is in it"),
 )
 class PortfolioViewSet(viewsets.ModelViewSet[Portfolio]):
@@ -80,7 +96,8 @@ class PositionList(generics.GenericAPIView[Any]):
     queryset = Portfolio.objects.none()
 
     def get(self, request: Request, portfolio_id: str) -> Response:
-        positions = valued(own_portfolio(request, int(portfolio_id)))["positions"]
+        receipt = request.query_params.get("receipt")
+        positions = valued(own_portfolio(request, int(portfolio_id)), receipt)["positions"]
         return self.get_paginated_response(self.paginate_queryset(positions))
 
 

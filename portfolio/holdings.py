@@ -1,7 +1,7 @@
 """A portfolio's holdings from the database: its books, and the close and the rate at each position's baseline.
 
-Whatever ticks do not change is worked out here once, until a session opens or a row is booked. Prices and rates of
-now come from whoever streams them, or from `portfolio.prices`.
+What ticks do not change is worked out once, until a session opens or a row is booked. Prices and rates of now come
+from whoever streams them; `valuation_now` reads the last ones.
 """
 
 from datetime import UTC, datetime, time
@@ -12,10 +12,12 @@ from django.utils import timezone
 from assets.baselines import closes_before
 from assets.calendars import calendar_named
 from assets.models import Asset
-from assets.rates_store import PastRates
+from assets.rates_store import PastRates, live_rates
 from assets.sessions import FX_DAYS, window
 from portfolio.books import Books
 from portfolio.models import Portfolio
+from portfolio.prices import price_points
+from portfolio.valuation import Valuation, value
 from portfolio.windows import AssetFacts, Baseline, Holdings, PortfolioFacts, cash_key, hold, needs
 
 
@@ -27,6 +29,14 @@ def load(portfolio: Portfolio, now: datetime | None = None) -> Holdings:
     assets = list(Asset.objects.filter(symbol__in=symbols))
     baselines = _baselines(books, assets, currencies, now)
     return hold(facts_of(portfolio), books, {a.symbol: asset_facts(a) for a in assets}, baselines, now)
+
+
+def valuation_now(portfolio: Portfolio, now: datetime | None = None) -> Valuation:
+    """Values the portfolio at the last prices and rates; raises LedgerError as `load` does."""
+    now = now or timezone.now()
+    holdings = load(portfolio, now)
+    rates = live_rates(holdings.currencies, holdings.currency, now)
+    return value(holdings, price_points(holdings.symbols), rates, now)
 
 
 def facts_of(portfolio: Portfolio) -> PortfolioFacts:
@@ -71,7 +81,5 @@ def _baselines(
             quoted=close.price is None,
         )
     for currency in currencies:
-        found[cash_key(currency)] = Baseline(
-            at=fx_day.at, until=fx_day.until, rate=rate(currency, fx_day.at)
-        )
+        found[cash_key(currency)] = Baseline(at=fx_day.at, until=fx_day.until, rate=rate(currency, fx_day.at))
     return found

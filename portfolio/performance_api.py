@@ -19,10 +19,10 @@ from portfolio.allocation import By, Part, Share, allocation
 from portfolio.api import own_portfolio
 from portfolio.arithmetic import RATIO, minor_unit, shown
 from portfolio.history import days_of
+from portfolio.holdings import valuation_now
 from portfolio.models import Portfolio
-from portfolio.prices import price_points
 from portfolio.returns import PERIODS, DayValue, PeriodReturn, period_returns
-from portfolio.valuation import Valuation, value
+from portfolio.valuation import Valuation
 
 # A page shows a few hundred; this is for charts of everything and for exports.
 MOST_DAYS = 7_320
@@ -217,8 +217,7 @@ class Allocation(generics.GenericAPIView[Any]):
         by = request.query_params.get("by", "asset")
         if by not in DIVISIONS:
             raise serializers.ValidationError({"by": [f"expected {', '.join(DIVISIONS)}, was '{by[:40]}'"]})
-        holdings = portfolio.holdings()
-        valuation = value(holdings, price_points(holdings.symbols))
+        valuation = valuation_now(portfolio)
         shares = allocation(parts_of(valuation), by)
         unit = minor_unit(portfolio.currency)
         wire = valuation.as_wire()
@@ -250,7 +249,9 @@ def parts_of(valuation: Valuation) -> Iterator[Part]:
                 },
                 position.value,
             )
-    yield cash_part(valuation.holdings.currency, valuation.holdings.cash)
+    for cash in valuation.cash_positions:
+        if cash.value is not None:
+            yield cash_part(cash.holding.currency, cash.value)
 
 
 def cash_part(currency: str, amount: Decimal) -> Part:

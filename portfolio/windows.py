@@ -150,6 +150,7 @@ class Holdings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     realized_today: Decimal
     income_today: Decimal
     # Of all that the books have ever known, held or not.
+    assets: Mapping[str, AssetFacts]
     baselines: Mapping[str, Baseline]
     baseline_at: datetime
     valid_until: datetime
@@ -230,6 +231,7 @@ def hold(
             income_today=income_today,
             expenses=books.expenses_base,
             flows=books.flows_base,
+            assets={one.symbol: assets.get(one.symbol, NO_FACTS) for one in positions},
             baselines=_needed(books, baselines),
             baseline_at=baseline_at,
             valid_until=_valid_until(books, assets, used, now),

@@ -8,8 +8,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from assets.rates import Pair, RatePoint, Rates
+from assets.rates_store import pair_assets, pair_of
+from portfolio.holdings import load
 from portfolio.ledger import LedgerError
 from portfolio.models import Portfolio
 from portfolio.valuation import PricePoint, Valuation, Valuer
@@ -18,23 +21,32 @@ from realtime.connections import Connection
 from realtime.database import UNAVAILABLE, in_database
 from realtime.frames import Payload
 from realtime.hub import Hub
+from realtime.live_receipts import LiveReceipts
 from realtime.protocol import ErrorCode, Numbers, ProtocolError, QuoteRecord, encode, envelope
 
 log = logging.getLogger("personal_finance.realtime.portfolio")
 
 
-class PortfolioChange:
-    """One valuation, encoded at most once in each form that a viewer needs."""
+class Loaded(NamedTuple):
+    """What the database says of a portfolio, and of the currency pairs that rates are made of."""
 
-    def __init__(self, valuation: Valuation) -> None:
+    holdings: Holdings
+    pairs: tuple[Pair, ...] = ()
+
+
+class PortfolioChange:
+    """One valuation with its receipt, encoded at most once in each form that a viewer needs."""
+
+    def __init__(self, valuation: Valuation, receipt: str) -> None:
         self._valuation = valuation
+        self._receipt = receipt
         self._payloads: dict[tuple[bool, Numbers], Payload] = {}
 
     def payload(self, complete: bool, numbers: Numbers) -> Payload:
         key = (complete, numbers)
         if key not in self._payloads:
             self._payloads[key] = Payload(
-                "portfolio_update", encode(self._valuation.as_struct(complete), numbers)
+                "portfolio_update", encode(self._valuation.as_struct(complete, self._receipt), numbers)
             )
         return self._payloads[key]
 
@@ -48,13 +60,17 @@ class WatchedPortfolio:
         self.joining = 0
         self.holdings: Holdings | None = None
         self.valuer: Valuer | None = None
+        # The pairs that its rates come from, and the basis that its receipts name.
+        self.pairs: frozenset[str] = frozenset()
+        self.basis: int | None = None
         self.version = 0
         self.loading: asyncio.Task[None] | None = None
         self.changed: set[str] = set()
 
     @property
     def symbols(self) -> frozenset[str]:
-        return self.holdings.symbols if self.holdings is not None else frozenset()
+        """What is to be watched for it: what it holds, and what its rates are made of."""
+        return self.holdings.symbols | self.pairs if self.holdings is not None else frozenset()
 
 
 class LivePortfolios:
@@ -63,14 +79,16 @@ class LivePortfolios:
     Args:
         hub: gives prices and messages.
         utc_now: the wall clock, which rolls sessions.
-        load: reads a portfolio's holdings from the database.
+        load: reads a portfolio's holdings, and the currency pairs there are, from the database.
+        receipts: remembers what each valuation was computed from.
     """
 
     def __init__(
         self,
         hub: Hub,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        load: Callable[[int], Holdings] | None = None,
+        load: Callable[[int], Loaded] | None = None,
+        receipts: LiveReceipts | None = None,
     ) -> None:
         self._hub = hub
         self._utc_now = utc_now
@@ -78,9 +96,13 @@ class LivePortfolios:
         self._watched: dict[int, WatchedPortfolio] = {}
         self._by_symbol: dict[str, set[WatchedPortfolio]] = {}
         self._prices: dict[str, PricePoint] = {}
+        self._receipts = receipts or LiveReceipts()
+        self._pairs: tuple[Pair, ...] = ()
+        self._rates = Rates((), self._prices)
         self._moved: set[WatchedPortfolio] = set()
         hub.price_listeners.append(self._on_prices)
         hub.pulse_listeners.append(self._roll)
+        hub.pulse_listeners.append(self._write_receipts)
         hub.message_listeners |= {
             "portfolio.changed": self._on_changed,
             "portfolio.removed": self._on_removed,
@@ -144,7 +166,7 @@ class LivePortfolios:
         watched.viewers.add(connection)
         connection.portfolios.add(portfolio_id)
         self._hub.presence.touch(connection)
-        change = PortfolioChange(self._value(watched, watched.changed))
+        change = self._change(watched, watched.changed)
         outbox = connection.outbox
         outbox.put_portfolio(portfolio_id, change.payload(True, outbox.options.numbers))
 
@@ -166,6 +188,7 @@ class LivePortfolios:
             del self._watched[watched.id]
             self._index(watched, watched.symbols, frozenset())
             watched.holdings = watched.valuer = None
+            self._forget_basis(watched)
 
     # --- loading -----------------------------------------------------------------------------------------------------
 
@@ -180,13 +203,29 @@ class LivePortfolios:
             version = -1
             while version != watched.version:
                 version = watched.version
-                holdings = await in_database(self._load_holdings, watched.id)
+                loaded = await in_database(self._load_holdings, watched.id)
                 if self._watched.get(watched.id) is not watched:
                     return  # nobody waits for it any more
-                before, watched.holdings, watched.valuer = watched.symbols, holdings, None
+                before = watched.symbols
+                self._take(watched, loaded)
                 await self._index_and_read(watched, before)
         finally:
             watched.loading = None
+
+    def _take(self, watched: WatchedPortfolio, loaded: Loaded) -> None:
+        holdings = loaded.holdings
+        if loaded.pairs != self._pairs:
+            self._pairs, self._rates = loaded.pairs, Rates(loaded.pairs, self._prices)
+        watched.holdings, watched.valuer = holdings, None
+        legs = (self._rates.legs(currency, holdings.currency) for currency in holdings.currencies)
+        watched.pairs = frozenset(symbol for found in legs for symbol in found)
+        self._forget_basis(watched)
+        watched.basis = self._receipts.basis(holdings)
+
+    def _forget_basis(self, watched: WatchedPortfolio) -> None:
+        if watched.basis is not None:
+            self._receipts.forget_basis(watched.basis)
+            watched.basis = None
 
     async def _index_and_read(self, watched: WatchedPortfolio, before: frozenset[str]) -> None:
         added = self._index(watched, before, watched.symbols)
@@ -209,6 +248,7 @@ class LivePortfolios:
             if not holders:
                 del self._by_symbol[symbol]
                 self._prices.pop(symbol, None)
+                self._receipts.forget_price(symbol)
                 removed.add(symbol)
         self._hub.unwatch(removed)
         return added
@@ -255,7 +295,8 @@ class LivePortfolios:
             topic = self._hub.topics.get(symbol)
             record = topic.quote() if topic is not None else None
             if record is not None:
-                self._prices[symbol] = price_point(record)
+                point = self._prices[symbol] = price_point(record)
+                self._receipts.price(symbol, point)
 
     def _send_moved(self) -> None:
         moved, self._moved = self._moved, set()
@@ -269,15 +310,30 @@ class LivePortfolios:
 
     def _value(self, watched: WatchedPortfolio, changed: Collection[str]) -> Valuation:
         """Values what changed, and everything once the holdings are new."""
-        assert watched.holdings is not None
+        holdings, now = watched.holdings, self._utc_now()
+        assert holdings is not None
+        rates: dict[str, RatePoint] = {}
+        for currency in holdings.currencies:
+            rate = self._rates.rate(currency, holdings.currency, now)
+            if rate is not None:
+                rates[currency] = rate
         if watched.valuer is None:
-            watched.valuer = Valuer(watched.holdings, self._prices, {}, self._utc_now())
+            watched.valuer = Valuer(holdings, self._prices, rates, now)
             return watched.valuer.valuation()
-        return watched.valuer.update(self._prices, {}, changed, self._utc_now())
+        return watched.valuer.update(self._prices, rates, changed, now)
+
+    def _change(self, watched: WatchedPortfolio, changed: Collection[str]) -> PortfolioChange:
+        valuation = self._value(watched, changed)
+        assert watched.basis is not None
+        return PortfolioChange(valuation, self._receipts.issue(valuation, watched.basis))
+
+    def _write_receipts(self) -> None:
+        if self._receipts.is_due:
+            self._hub.spawn(self._receipts.write())
 
     def _send(self, watched: WatchedPortfolio, changed: frozenset[str] | None) -> None:
         """Values once and hands every viewer the changed positions, or all when an older value still waits."""
-        change = PortfolioChange(self._value(watched, changed or ()))
+        change = self._change(watched, changed or ())
         self._hub.counters["valuations"] += 1
         for connection in watched.viewers:
             outbox = connection.outbox
@@ -317,8 +373,8 @@ class LivePortfolios:
                 self._reload(watched)
 
 
-def load_holdings(portfolio_id: int) -> Holdings:
-    return Portfolio.objects.get(pk=portfolio_id).holdings()
+def load_holdings(portfolio_id: int) -> Loaded:
+    return Loaded(load(Portfolio.objects.get(pk=portfolio_id)), tuple(map(pair_of, pair_assets())))
 
 
 def price_point(record: QuoteRecord) -> PricePoint:

@@ -28,10 +28,13 @@ PURE = [
     "portfolio/daily.py",
     "portfolio/ledger.py",
     "portfolio/lots.py",
+    "portfolio/positions.py",
     "portfolio/receipts.py",
     "portfolio/returns.py",
     "portfolio/rows.py",
     "portfolio/valuation.py",
+    "portfolio/windows.py",
+    "portfolio/wire.py",
     "realtime/protocol.py",
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "portfolio/imports").glob("*.py"))),
 ]

@@ -19,7 +19,11 @@ VALUATION = {
     "portfolio_id": int, "name": str, "total_value": NUMBER, "daily_change": NUMBER, "daily_change_percent": NUMBER,
     "currency": str, "cash": NUMBER, "invested": NUMBER, "unrealized": NUMBER, "realized": NUMBER, "income": NUMBER,
     "coverage": NUMBER, "unpriced": list, "oldest_price_at": TIME, "baseline_at": TIME, "positions": list,
-    "complete": bool,
+    "complete": bool, "explain": dict, "fees": NUMBER, "taxes": NUMBER, "cash_fx": NUMBER, "realized_today": NUMBER,
+    "income_today": NUMBER, "external_flows": NUMBER, "cash_positions": list, "ledger_row": int, "valued_at": TIME,
+}  # fmt: skip
+EXPLAIN = {
+    "price": NUMBER, "currency": NUMBER, "trades": NUMBER, "income": NUMBER, "fees": NUMBER, "rounding": NUMBER,
 }  # fmt: skip
 FEED_STATUS = {"source": str, "state": str, "since": TIME, "reason": str, "epoch": int}
 
@@ -96,18 +100,30 @@ def test_portfolio_update_has_every_field_of_the_specification(system: System) -
     socket.request("subscribe_portfolio", {"portfolio_id": growth(system)})
     frame = socket.expect("portfolio_update")
     assert_envelope(frame)
-    assert_shape(frame["data"], VALUATION)
-    assert frame["data"]["name"] == "Growth Portfolio" and frame["data"]["complete"] is True
-    position = frame["data"]["positions"][0]
+    data = frame["data"]
+    assert_shape(data, VALUATION)
+    assert data["name"] == "Growth Portfolio" and data["complete"] is True
     assert_shape(
-        position,
+        data["positions"][0],
         {
             "symbol": str, "name": str, "currency": str, "quantity": NUMBER, "price": NUMBER, "value": NUMBER,
             "average_cost": NUMBER, "cost": NUMBER, "daily_change": NUMBER, "daily_change_percent": NUMBER,
             "unrealized": NUMBER, "unrealized_percent": NUMBER, "realized": NUMBER, "weight_percent": NUMBER,
-            "as_of": TIME, "source": str, "session": str, "stale": bool, "baseline_at": TIME,
+            "as_of": TIME, "source": str, "session": str, "stale": bool, "baseline_at": TIME, "rate": NUMBER,
+            "cost_base": NUMBER, "realized_base": NUMBER, "unrealized_price": NUMBER, "unrealized_currency": NUMBER,
+            "income": NUMBER, "fees": NUMBER, "explain": dict,
         },
     )  # fmt: skip
+    assert_shape(
+        data["cash_positions"][0],
+        {
+            "currency": str, "amount": NUMBER, "rate": NUMBER, "value": NUMBER, "daily_change": NUMBER,
+            "explain": dict, "baseline_at": TIME, "receivable": bool,
+        },
+    )  # fmt: skip
+    for one in (data, data["positions"][0], data["cash_positions"][0]):
+        assert_shape(one["explain"], EXPLAIN)
+        assert sum(one["explain"].values()) == one["daily_change"]
 
 
 def test_portfolio_adds_up(system: System) -> None:

@@ -144,7 +144,7 @@ def test_quantities_keep_all_their_digits(portfolio: Portfolio, acme: Asset) -> 
     held = Portfolio.objects.get().holdings().positions[0]
     assert held.quantity == wei
     with localcontext(EXACT):
-        assert held.traded == wei * D("43000.123456789012345678")
+        assert held.moved.value == wei * D("43000.123456789012345678")
     assert str(quantities(portfolio)["ACME"]) == str(wei)
 
 

@@ -1,22 +1,22 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, localcontext
+from decimal import Decimal
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from portfolio.ledger import EXACT, Row
-from portfolio.valuation import Holdings, PricePoint, hold, value
+from assets.rates import RatePoint
+from portfolio.ledger import Row, replay
+from portfolio.valuation import PricePoint, Valuer, value
+from portfolio.windows import AssetFacts, Holdings, PortfolioFacts, default_baselines, hold
 from tests.cost import turns
 from tests.portfolio.builders import NOW, days_ago, make_row
-from tests.portfolio.test_ledger import fees, numbers, pence_rows, prices
 
 D = Decimal
 
 
 def holdings(rows: Iterable[Row], currency: str = "USD", now: datetime = NOW) -> Holdings:
-    return hold(7, "Growth", currency, rows, {"ACME": "Acme Corporation"}, now)
+    """With the baselines of assets whose closes nobody stores."""
+    books = replay(rows, base=currency, until=now)
+    facts = PortfolioFacts(id=7, name="Growth", currency=currency)
+    return hold(facts, books, {"ACME": AssetFacts("Acme Corporation")}, default_baselines(books, now), now)
 
 
 def point(
@@ -24,64 +24,6 @@ def point(
 ) -> PricePoint:
     close = None if previous_close is None else D(previous_close)
     return PricePoint(price=D(price), previous_close=close, as_of=as_of, source="simulator")
-
-
-def test_sold_part_of_old_lots_today_in_pence() -> None:
-    held = holdings(pence_rows(), currency="GBP")
-    valuation = value(held, {"ACME": point("710", "698")})
-    position = valuation.positions[0]
-    assert position.components is not None
-    assert position.components.price == D("60.00")
-    assert position.components.trades == D("-15.00")
-    assert position.components.fees == D("-8.00")
-    assert position.unrealized == D("176.033333333333333333")
-    assert valuation.total_value == D("3755.05")
-    assert valuation.daily_change == D("37.00") == D("3755.05") - (500 * D("6.98") + D("228.05"))
-
-
-BITCOIN_NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
-
-
-def bitcoin_rows() -> list[Row]:
-    return [
-        make_row("deposit", datetime(2024, 1, 2, tzinfo=UTC), amount="20000.00"),
-        make_row("buy", datetime(2024, 1, 3, tzinfo=UTC), symbol="ACME", quantity="50", price="150.00"),
-        make_row(
-            "buy", datetime(2025, 3, 1, tzinfo=UTC), symbol="BTC-USD", quantity="0.1", price="40000", fee="4"
-        ),
-        make_row(
-            "buy",
-            datetime(2026, 11, 28, 9, tzinfo=UTC),
-            symbol="BTC-USD",
-            quantity="0.050000001",
-            price="90000",
-            fee="4.5",
-        ),
-        make_row("withdrawal", datetime(2026, 11, 29, 12, tzinfo=UTC), amount="2000"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("share", "bitcoin", "total", "change", "unrealized"),
-    [
-        (("206", "200"), "91500", "26016.5000015", "375.0000005", "8016.5000015"),
-        (("204.50", "206"), "92000", "26016.500002", "75.000001", "8016.500002"),
-    ],
-)
-def test_bitcoin_beside_a_share_keeps_every_digit(
-    share: tuple[str, str], bitcoin: str, total: str, change: str, unrealized: str
-) -> None:
-    held = holdings(bitcoin_rows(), now=BITCOIN_NOON)
-    points = {
-        "ACME": point(*share, as_of=BITCOIN_NOON),
-        "BTC-USD": point(bitcoin, "91000", as_of=BITCOIN_NOON),
-    }
-    valuation = value(held, points)
-    assert valuation.total_value == D(total)
-    assert valuation.daily_change == D(change)
-    assert valuation.unrealized == D(unrealized) == D(total) - 18000
-    assert held.realized == 0
-    assert [p.holding.symbol for p in valuation.positions] == ["ACME", "BTC-USD"]
 
 
 def test_the_percent_counts_inflows_from_the_start_of_the_day() -> None:
@@ -151,8 +93,7 @@ def test_a_row_at_the_very_start_of_the_session_is_before_it() -> None:
     midnight = NOW.replace(hour=0)
     held = holdings([make_row("buy", midnight, quantity="1", price="1")])
     assert held.positions[0].opening == 1
-    assert held.baseline_at == midnight
-    assert held.valid_until == midnight + timedelta(days=1)
+    assert held.positions[0].baseline.at == midnight
 
 
 def test_what_has_no_price_is_named_and_left_out() -> None:
@@ -220,46 +161,78 @@ def test_money_is_rounded_half_to_even_at_the_wire_and_nowhere_else() -> None:
     assert wire["daily_change"] == D("0.02")  # 0.015
 
 
+def test_cash_has_the_day_of_currencies() -> None:
+    rows = [make_row("deposit", datetime(2026, 11, 18, hour, tzinfo=UTC), amount="100") for hour in (21, 23)]
+    valuation = value(holdings(rows), {})
+    assert valuation.external_flows == 100  # the first came before 17:00 in New York
+    assert valuation.holdings.baseline_at == datetime(2026, 11, 18, 22, tzinfo=UTC)
+    assert valuation.holdings.valid_until == datetime(2026, 11, 19, 22, tzinfo=UTC)
+
+
+# --- what moves ------------------------------------------------------------------------------------------------------
+
+
+def euros(rate: str, as_of: datetime = NOW) -> dict[str, RatePoint]:
+    return {"EUR": RatePoint(D(rate), as_of, ("EURUSD",))}
+
+
+def two_currencies() -> Holdings:
+    return holdings(
+        [
+            make_row("deposit", days_ago(9), amount="1000"),
+            make_row("deposit", days_ago(9), amount="1000", currency="EUR", rate="1.1"),
+            make_row("buy", days_ago(4), quantity="2", price="1"),
+            make_row("buy", days_ago(4), symbol="SAP", quantity="2", price="1", currency="EUR", rate="1.1"),
+        ]
+    )
+
+
 def test_a_partial_frame_carries_only_what_changed() -> None:
-    rows = [
-        make_row("buy", days_ago(4), quantity="2", price="1"),
-        make_row("buy", days_ago(4), symbol="B", quantity="2", price="1"),
-    ]
-    wire = value(holdings(rows), {}).as_wire(complete=False, changed={"B"})
-    assert [position["symbol"] for position in wire["positions"]] == ["B"]
+    prices = {"ACME": point("1", "1"), "SAP": point("1", "1")}
+    valuer = Valuer(two_currencies(), prices, euros("1.2"), NOW)
+    prices["ACME"] = point("2", "1")
+    wire = valuer.update(prices, euros("1.2"), {"ACME", "OTHER"}, NOW).as_wire(complete=False)
+    assert [(position["symbol"], position["price"]) for position in wire["positions"]] == [("ACME", 2)]
     assert wire["complete"] is False
+    assert "cash_positions" not in wire
+    assert wire["total_value"] == D("2202.00") == 998 + 4 + D("1.2") * 1000
 
 
-window = st.builds(
-    lambda kind, quantity, price, fee, hours: make_row(
-        kind, NOW - timedelta(hours=hours), quantity=quantity, price=price, fee=fee
-    ),
-    st.sampled_from(["buy", "sell"]),
-    numbers,
-    prices,
-    fees,
-    st.integers(0, 40),
-)
+def test_a_rate_moves_what_is_in_its_currency_and_its_cash() -> None:
+    prices = {"ACME": point("1", "1"), "SAP": point("1", "1")}
+    valuer = Valuer(two_currencies(), prices, euros("1.2"), NOW)
+    wire = valuer.update(prices, euros("1.3"), (), NOW).as_wire(complete=False)
+    assert [(position["symbol"], position["rate"]) for position in wire["positions"]] == [("SAP", D("1.3"))]
+    assert [(cash["currency"], cash["rate"]) for cash in wire["cash_positions"]] == [
+        ("EUR", D("1.3")),
+        ("USD", 1),
+    ]
+    assert wire["total_value"] == 1000 + D("1.3") * 1000
 
 
-@given(st.lists(window, min_size=1, max_size=8), prices, prices)
-def test_a_positions_change_is_what_it_is_worth_now_less_then_less_what_flowed_in(
-    trades: list[Row], now: Decimal, then: Decimal
-) -> None:
-    stock = make_row("buy", days_ago(30), quantity="999999", price="1")
-    held = holdings([stock, *trades])
-    valuation = value(held, {"ACME": point(now, then)})
-    position = valuation.positions[0]
-    today = [row for row in trades if row.time > held.baseline_at]
-    with localcontext(EXACT):
-        opening = D("999999") + sum((row.signed for row in trades if row not in today), D(0))
-        flows = sum((row.value + row.fee for row in today), D(0))
-        assert position.value is not None
-        assert position.daily_change == position.value - opening * then - flows
-        assert position.components is not None
-        assert position.components.total == position.daily_change
-        cash_then = held.cash + flows
-        assert valuation.daily_change == valuation.total_value - (cash_then + opening * then)
+def test_a_rate_grows_too_old_without_a_tick_and_comes_back() -> None:
+    prices = {"ACME": point("1", "1"), "SAP": point("1", "1")}
+    valuer = Valuer(two_currencies(), prices, euros("1.2"), NOW)
+    later = NOW + timedelta(days=4, seconds=1)
+    gone = valuer.update(prices, euros("1.2"), (), later)
+    assert gone.unpriced == (("SAP", "no_rate"), ("EUR", "no_rate"))
+    assert (gone.total_value, gone.coverage, gone.rates) == (D(1000), D("0.333333333333333333"), {})
+    assert valuer.update(prices, euros("1.2", later), (), later).total_value == 1000 + D("1.2") * 1000
+
+
+def test_a_price_comes_goes_and_the_oldest_is_always_told() -> None:
+    held = two_currencies()
+    prices = {"ACME": point("1", "1"), "SAP": point("1", "1", days_ago(1))}
+    valuer = Valuer(held, {}, euros("1.2"), NOW)
+    assert valuer.valuation().oldest_price_at is None
+    assert valuer.update(prices, euros("1.2"), prices, NOW).oldest_price_at == days_ago(1)
+    prices["SAP"] = point("1", "1")
+    assert valuer.update(prices, euros("1.2"), {"SAP"}, NOW).oldest_price_at == NOW
+    prices["ACME"] = point("1", "1", days_ago(2))
+    assert valuer.update(prices, euros("1.2"), {"ACME"}, NOW).oldest_price_at == days_ago(2)
+    del prices["ACME"]
+    assert valuer.update(prices, euros("1.2"), {"ACME"}, NOW).unpriced == (("ACME", "no_price"),)
+    assert valuer.valuation().oldest_price_at == NOW
 
 
 def test_fifty_positions_are_revalued_within_a_millisecond() -> None:
