@@ -4,6 +4,7 @@ Everything that counts money runs in the context EXACT, which raises rather than
 minor unit is for showing only (`shown`).
 """
 
+from collections.abc import Iterable
 from decimal import (
     ROUND_05UP,
     ROUND_HALF_EVEN,
@@ -14,6 +15,7 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
+from functools import reduce
 from typing import overload
 
 ZERO = Decimal(0)
@@ -61,6 +63,11 @@ _UNITS = {
 def div(a: Decimal, b: Decimal) -> Decimal:
     """Returns a / b rounded once, half even, to 18 places."""
     return _QUOTIENT.divide(a, b).quantize(PLACES, ROUND_HALF_EVEN, _QUOTIENT)
+
+
+def total(numbers: Iterable[Decimal], start: Decimal = ZERO) -> Decimal:
+    """The exact sum, in whichever context it is asked for."""
+    return reduce(EXACT.add, numbers, start)
 
 
 def trimmed(number: Decimal) -> Decimal:

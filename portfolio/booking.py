@@ -26,6 +26,11 @@ from portfolio.transaction import Transaction, of_portfolio
 # A browser's clock may be a little ahead of ours.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 PLACES = 18
+# Kinds of which the price or the amount is what the whole row is worth.
+FROZEN = (
+    "buy", "sell", "deposit", "withdrawal", "transfer_in", "transfer_out", "convert", "dividend", "interest", "fee",
+    "tax", "cash_in_lieu", "return_of_capital",
+)  # fmt: skip
 TRADED_IN_THE_ASSETS_CURRENCY = (
     "buy",
     "sell",
@@ -74,7 +79,7 @@ def _is_filled(entry: Transaction, name: str) -> bool:
 
 
 def _freeze(entry: Transaction, base: str, rates: PastRates) -> None:
-    if entry.type not in VALUED:
+    if entry.type not in VALUED or not (entry.price or entry.amount or entry.fee):
         entry.rate = entry.base_value = None
         return
     if entry.rate is None:
@@ -87,7 +92,7 @@ def _freeze(entry: Transaction, base: str, rates: PastRates) -> None:
     if entry.fee_currency and entry.fee_rate is None:
         entry.fee_rate = _rate(rates, entry.fee_currency, base, entry.time, "fee_currency")
     with localcontext(EXACT):
-        entry.base_value = stored(value_in_base(entry, base))
+        entry.base_value = stored(value_in_base(entry, base)) if entry.type in FROZEN else None
 
 
 def value_in_base(entry: Transaction, base: str) -> Decimal:
@@ -105,7 +110,7 @@ def value_in_base(entry: Transaction, base: str) -> Decimal:
 def stored(value: Decimal) -> Decimal | None:
     """Returns what the column can hold exactly; None lets the ledger work the value out anew, from the rate."""
     exponent = value.as_tuple().exponent
-    return value if isinstance(exponent, int) and exponent >= -PLACES else None
+    return value if value and isinstance(exponent, int) and exponent >= -PLACES else None
 
 
 def _rate(rates: PastRates, currency: str, base: str, moment: datetime, column: str) -> Decimal:

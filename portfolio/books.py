@@ -10,7 +10,7 @@ from decimal import Decimal
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
-from portfolio.arithmetic import ONE, ZERO
+from portfolio.arithmetic import ONE, ZERO, total
 from portfolio.lots import Account, Entry, LotMethod, Trade
 from portfolio.rows import LedgerError, Row
 
@@ -73,24 +73,24 @@ class Books:
 
     @property
     def realized_base(self) -> Decimal:
-        return sum((account.realized_base for account in self.accounts.values()), ZERO)
+        return total(account.realized_base for account in self.accounts.values())
 
     @property
     def cost_base(self) -> Decimal:
-        return sum((account.cost_base for account in self.accounts.values()), ZERO)
+        return total(account.cost_base for account in self.accounts.values())
 
     @property
     def income_base(self) -> Decimal:
-        return sum((account.income_base for account in self.accounts.values()), self.interest_base)
+        return total((account.income_base for account in self.accounts.values()), self.interest_base)
 
     @property
     def expenses_base(self) -> Decimal:
         """Fees that are in no cost and no proceeds."""
-        return sum((account.expenses_base for account in self.accounts.values()), self.unlinked_fees_base)
+        return total((account.expenses_base for account in self.accounts.values()), self.unlinked_fees_base)
 
     @property
     def taxes_base(self) -> Decimal:
-        return sum((account.taxes_base for account in self.accounts.values()), self.unlinked_taxes_base)
+        return total((account.taxes_base for account in self.accounts.values()), self.unlinked_taxes_base)
 
     def account(self, symbol: str, currency: str, multiplier: Decimal) -> Account:
         account = self.accounts.get(symbol)
@@ -151,8 +151,7 @@ class Books:
         """Pays the fee of a row that moves no other cash, and is part of no cost."""
         account.charge(row)
         for leg in legs(row, ZERO, ZERO):
-            if leg.amount:
-                self.enter_cash(leg, row)
+            self.enter_cash(leg, row)
 
     def trade(self, account: Account, trade: Trade) -> None:
         """Moves units against cash."""
@@ -219,6 +218,8 @@ class Books:
         self._move(leg.currency, entry_of(row, quantity=leg.amount, value=leg.value, **values))
 
     def _move(self, currency: str, entry: Entry) -> None:
+        if not entry.quantity and not entry.value and not entry.flow:
+            return
         account = self.cash.get(currency)
         if account is None:
             account = self.cash[currency] = CashAccount(currency)

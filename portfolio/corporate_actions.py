@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 
-from portfolio.arithmetic import ONE, ZERO, div
+from portfolio.arithmetic import ONE, ZERO, div, total
 from portfolio.books import Books, entry_of
 from portfolio.lots import Account, Lot
 from portfolio.rows import Oversold, Row
@@ -211,8 +211,8 @@ def _moved(row: Row, lot: Lot, quantity: Decimal, share: Decimal) -> Lot:
 
 def _leave(account: Account, moved: list[Lot], paid: Decimal, paid_base: Decimal) -> tuple[Decimal, Decimal]:
     """Empties the account and realizes what was paid against the cost that moved nowhere."""
-    realized = paid - account.cost + sum((lot.cost for lot in moved), ZERO)
-    realized_base = paid_base - account.cost_base + sum((lot.cost_base for lot in moved), ZERO)
+    realized = paid - account.cost + total(lot.cost for lot in moved)
+    realized_base = paid_base - account.cost_base + total(lot.cost_base for lot in moved)
     account.replace_lots([])
     account.realized += realized
     account.realized_base += realized_base
@@ -231,7 +231,7 @@ def _receive(books: Books, row: Row, lots: list[Lot]) -> Decimal:
     for lot in lots:
         part = other.receive(row, lot if rate is None else replace(lot, cost=div(lot.cost * rate, ONE)))
         realized, realized_base = realized + part[0], realized_base + part[1]
-    quantity = sum((lot.quantity for lot in lots), ZERO)
+    quantity = total(lot.quantity for lot in lots)
     value = _worth_moved(books, row, quantity, lots, rate)
     other.entries.append(
         entry_of(row, quantity=quantity, value=value, realized=realized, realized_base=realized_base)
@@ -243,7 +243,7 @@ def _worth_moved(books: Books, row: Row, quantity: Decimal, lots: list[Lot], rat
     if row.kind != "merger" and row.base_value:
         return row.base_value.copy_sign(quantity)
     if not row.price:
-        return sum((lot.cost_base for lot in lots), ZERO)
+        return total(lot.cost_base for lot in lots)
     value = quantity * row.price * row.other_multiplier
     if rate is None:
         return value * row.rate
@@ -280,8 +280,8 @@ def book_exercise(books: Books, row: Row) -> None:
     trade = books.at_price(row, quantity, row.price * row.other_multiplier)
     trade = replace(
         trade,
-        charge=trade.charge + sum((lot.cost for lot in taken), ZERO),
-        charge_base=trade.charge_base + sum((lot.cost_base for lot in taken), ZERO),
+        charge=trade.charge + total(lot.cost for lot in taken),
+        charge_base=trade.charge_base + total(lot.cost_base for lot in taken),
         charge_rate=None,
     )
     books.trade(underlying, trade)

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import localcontext
 
 from portfolio import corporate_actions as actions
-from portfolio.arithmetic import CENT, EXACT, HUNDRED, ONE, PERCENT, PLACES, RATIO, ZERO, div
+from portfolio.arithmetic import CENT, EXACT, HUNDRED, ONE, PERCENT, PLACES, RATIO, ZERO, div, total
 from portfolio.books import Books, CashAccount, Leg, Receivable, entry_of
 from portfolio.lots import LOT_METHODS, Account, Entry, Lot, LotMethod, Trade
 from portfolio.rows import (
@@ -166,7 +166,7 @@ def _book_transfer_out(books: Books, row: Row) -> None:
             "quantity",
         )
     taken = account.remove(row, row.quantity)
-    books.flows_base -= sum((lot.cost_base for lot in taken), ZERO)
+    books.flows_base -= total(lot.cost_base for lot in taken)
     market = books.worth(row, row.value)
     books.pay_expense(account, row)
     account.entries.append(entry_of(row, quantity=-row.quantity, value=market, flow=market, fee=row.fee_base))

@@ -11,7 +11,7 @@ from decimal import Decimal
 from heapq import heappop, heappush
 from typing import Any, Literal, get_args
 
-from portfolio.arithmetic import ONE, ZERO, div
+from portfolio.arithmetic import ONE, ZERO, div, total
 from portfolio.rows import Kind, LedgerError, Row
 
 LotMethod = Literal["fifo", "lifo", "highest", "average"]
@@ -136,18 +136,13 @@ class Account:
         if trade.row.lots and not closes:
             raise LedgerError("expected no chosen lots, because none is closed, was one", trade.row, "lots")
         if closes:
-            for number, most in self._to_close(trade.row, left):
-                part = _nearer(-self._open[number].quantity, left)
-                if most is not None:
-                    part = _nearer(part, most)
+            for number, part in self._parts(trade.row, left):
                 # The last part takes the remainder, so that the parts add up.
                 share = (paid, paid_base) if part == left else trade.paid_for(part)
                 cost, cost_base = self._take(number, part)
                 realized -= share[0] + cost
                 realized_base -= share[1] + cost_base
                 left, paid, paid_base = left - part, paid - share[0], paid_base - share[1]
-                if not left:
-                    break
             self.realized += realized
             self.realized_base += realized_base
         if left:
@@ -159,17 +154,10 @@ class Account:
     def remove(self, row: Row, quantity: Decimal) -> list[Lot]:
         """Takes `quantity` (signed as the position) out of the lots at cost and returns what was taken."""
         taken: list[Lot] = []
-        left = -quantity
-        for number, most in self._to_close(row, left):
+        for number, part in self._parts(row, -quantity):
             lot = self._open[number]
-            part = _nearer(-lot.quantity, left)
-            if most is not None:
-                part = _nearer(part, most)
             cost, cost_base = self._take(number, part)
             taken.append(Lot(lot.opened, -part, cost, cost_base, lot.row_id))
-            left -= part
-            if not left:
-                break
         return taken
 
     def receive(self, row: Row, lot: Lot) -> tuple[Decimal, Decimal]:
@@ -245,22 +233,26 @@ class Account:
         self.cost_base -= cost_base
         return cost, cost_base
 
-    def _to_close(self, row: Row, moved: Decimal) -> Iterator[tuple[int, Decimal | None]]:
-        """Numbers of lots, each with how much of it was chosen (signed as what moves) or None for all."""
+    def _parts(self, row: Row, left: Decimal) -> Iterator[tuple[int, Decimal]]:
+        """Numbers of lots and what to close of each; the caller takes one part before it asks for the next."""
         for row_id, quantity in row.lots:
-            yield from self._chosen(row, row_id, quantity if moved > 0 else -quantity)
-        while self._open:
+            for number, part in self._chosen(row, row_id, quantity.copy_sign(left)):
+                left -= part
+                yield number, part
+        while left and self._open:
             number = self._heap[0][2]
-            if number in self._open:
-                yield number, None
-            else:
+            if number not in self._open:
                 heappop(self._heap)
+                continue
+            part = _nearer(-self._open[number].quantity, left)
+            left -= part
+            yield number, part
 
     def _chosen(self, row: Row, row_id: int, wanted: Decimal) -> Iterator[tuple[int, Decimal]]:
         if self.method == "average":
             raise LedgerError("expected no chosen lots with average cost, was one", row, "lots")
         numbers = [number for number in self._numbers.get(row_id, ()) if number in self._open]
-        there = sum((self._open[number].quantity for number in numbers), ZERO)
+        there = total(self._open[number].quantity for number in numbers)
         if abs(wanted) > abs(there):
             raise LedgerError(
                 f"expected at most {abs(there):f} of the lot of row {row_id} open then, was {abs(wanted):f}",

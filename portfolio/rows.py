@@ -11,7 +11,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
-from portfolio.arithmetic import ONE, ZERO, div
+from portfolio.arithmetic import EXACT, ONE, ZERO, div, total
 
 Kind = Literal[
     "buy",
@@ -123,21 +123,21 @@ class Row:
     @property
     def signed(self) -> Decimal:
         """What a trade or a transfer adds to the position."""
-        return self.quantity if self.kind in ("buy", "transfer_in") else -self.quantity
+        return self.quantity if self.kind in ("buy", "transfer_in") else self.quantity.copy_negate()
 
     @property
     def value(self) -> Decimal:
         """What was paid for a trade's units, fee apart; negative for a sale."""
-        return self.signed * self.price * self.multiplier
+        return EXACT.multiply(EXACT.multiply(self.signed, self.price), self.multiplier)
 
     @property
     def flow(self) -> Decimal:
         """What came in from outside; negative for a withdrawal."""
-        return self.amount if self.kind == "deposit" else -self.amount
+        return self.amount if self.kind == "deposit" else self.amount.copy_negate()
 
     @property
     def fee_base(self) -> Decimal:
-        return self.fee * (self.rate if self.fee_rate is None else self.fee_rate)
+        return EXACT.multiply(self.fee, self.rate if self.fee_rate is None else self.fee_rate)
 
     @property
     def fee_native(self) -> Decimal:
@@ -148,7 +148,7 @@ class Row:
 
     @property
     def tax_base(self) -> Decimal:
-        return self.tax * self.rate
+        return EXACT.multiply(self.tax, self.rate)
 
     @property
     def is_settled_elsewhere(self) -> bool:
@@ -341,9 +341,9 @@ def _check_lots(row: Row) -> None:
     for _, quantity in row.lots:
         if not quantity.is_finite() or quantity <= 0:
             raise LedgerError(f"expected more than 0 of each lot, was {_text(quantity)}", row, "lots")
-    total = sum((quantity for _, quantity in row.lots), ZERO)
-    if total > row.quantity:
-        raise LedgerError(f"expected lots of {row.quantity:f} at most, was {total:f}", row, "lots")
+    chosen = total(quantity for _, quantity in row.lots)
+    if chosen > row.quantity:
+        raise LedgerError(f"expected lots of {row.quantity:f} at most, was {chosen:f}", row, "lots")
 
 
 def _check_kind(row: Row) -> None:

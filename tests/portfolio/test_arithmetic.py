@@ -2,7 +2,7 @@ from decimal import Decimal, Inexact, localcontext
 
 import pytest
 
-from portfolio.arithmetic import EXACT, div, minor_unit, shown, trimmed
+from portfolio.arithmetic import EXACT, div, minor_unit, shown, total, trimmed
 
 D = Decimal
 
@@ -18,6 +18,12 @@ def test_division_rounds_once_half_to_even_at_18_places() -> None:
 def test_arithmetic_raises_rather_than_rounds() -> None:
     with localcontext(EXACT), pytest.raises(Inexact):
         D(1) / D(3)
+
+
+def test_a_total_is_exact_in_any_context() -> None:
+    numbers = [D("1E+20"), D("1E-18")]
+    assert total(numbers, D(1)) == D("100000000000000000001.000000000000000001")
+    assert sum(numbers) == D("1E+20")  # Python's own 28 digits
 
 
 @pytest.mark.parametrize(

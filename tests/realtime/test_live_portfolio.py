@@ -19,7 +19,7 @@ from portfolio.models import Portfolio, Transaction
 from realtime.bus import WEB_GROUP, new_layer
 from realtime.handshake import Identity
 from realtime.hub import Hub
-from realtime.live_portfolio import LivePortfolios, load_holdings
+from realtime.live_portfolio import LivePortfolios, Loaded, load_holdings
 from realtime.protocol import ProtocolError
 from tests.portfolio.builders import in_thread
 from tests.realtime.builders import Client, Source, eventually
@@ -319,7 +319,7 @@ class Gate:
         self.is_open = threading.Event()
         self.loads = 0
 
-    def load(self, portfolio_id: int) -> Holdings:
+    def load(self, portfolio_id: int) -> Loaded:
         holdings = load_holdings(portfolio_id)
         self.loads += 1
         assert self.is_open.wait(30)
@@ -542,9 +542,9 @@ class Calendar:
     def now(self) -> datetime:
         return self.moment
 
-    def load(self, portfolio_id: int) -> Holdings:
+    def load(self, portfolio_id: int) -> Loaded:
         self.loads.append(self.moment)
-        return Portfolio.objects.get(pk=portfolio_id).holdings(self.moment)
+        return Loaded(Portfolio.objects.get(pk=portfolio_id).holdings(self.moment))
 
 
 def baseline(client: Client) -> str:
