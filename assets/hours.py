@@ -59,6 +59,16 @@ def hours_at(calendar: Calendar, moment: datetime) -> Hours:
     )
 
 
+def session_of_day(calendar: Calendar, start: datetime) -> Session:
+    """Returns the session that a daily bar beginning at `start` is of: the one of that moment, else the next.
+
+    Stored bars begin at the open. A vendor's, and those stored while the asset had another calendar, begin at some
+    midnight: that of UTC, New York's and Mumbai's are all before the open they mean.
+    """
+    session = calendar.session_at(start)
+    return session if start < session.close else calendar.after(session)
+
+
 def is_regular(calendar: Calendar, moment: datetime) -> bool:
     """Whether a trade of that moment was in open hours; the last one may be of the very moment that ends them."""
     return calendar.phase(moment) != "closed" or calendar.phase(moment - timedelta.resolution) != "closed"

@@ -12,6 +12,7 @@ from rest_framework import serializers
 from assets.calendar_names import validate_calendar
 from assets.exact import EXACT
 from assets.fields import ExactDecimalField, validate_currency
+from assets.hours import session_of_day
 from assets.models import Asset, AssetClass, PriceBar, normal_symbol
 from assets.rates import HUNDREDTH, MINOR_UNITS, ONE
 from assets.sessions import AROUND_THE_CLOCK, FX_DAYS
@@ -250,7 +251,7 @@ class BarSerializer(serializers.ModelSerializer[PriceBar]):
             return shown
         ended = bar.start
         if bar.interval == PriceBar.Interval.DAY:
-            ended = self.context["calendar"].session_at(bar.start).close - timedelta.resolution
+            ended = session_of_day(self.context["calendar"], bar.start).close - timedelta.resolution
         ratio = ratio_between(splits, ended, datetime.now(UTC))
         if ratio is not None:
             shown |= {name: restated(shown[name], ratio) for name in ("open", "high", "low", "close")}

@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from assets.calendars import calendar_named
-from assets.hours import Hours, hours_at, is_stale
+from assets.hours import Hours, hours_at, is_stale, session_of_day
 from assets.models import Asset, PriceBar, Split
 from assets.sessions import Phase
 from assets.splits import SplitEvent, newest_until, ratio_between, restated, shown_close
@@ -35,7 +35,7 @@ class StoredPrice(NamedTuple):
     units_at: datetime | None
 
 
-def read_splits(asset_ids: Sequence[int]) -> dict[int, tuple[SplitEvent, ...]]:
+def read_splits(asset_ids: "Sequence[int] | QuerySet[Asset, Any]") -> dict[int, tuple[SplitEvent, ...]]:
     """Returns every split of each asset that has any, oldest first."""
     found: dict[int, list[SplitEvent]] = defaultdict(list)
     rows = Split.objects.filter(asset_id__in=asset_ids).order_by("effective_at")
@@ -94,7 +94,7 @@ def _shown(
     raw, as_of, close = asset.current_price, asset.price_as_of, None
     ratio = ratio_between(splits, as_of, now) if raw is not None and as_of is not None else None
     if bar is not None:
-        ended = calendar_named(asset.calendar).session_at(bar[0]).close
+        ended = session_of_day(calendar_named(asset.calendar), bar[0]).close
         close = shown_close(bar[1], ended, splits, now, raw if ratio is not None else None)
     heard = asset.last_updated or as_of
     timeout = timedelta(seconds=settings.REALTIME_CACHE_TIMEOUT)

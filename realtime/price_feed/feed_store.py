@@ -117,29 +117,33 @@ def read_listings(source: str) -> list[Listing]:
     rows = (
         FeedSymbol.objects.filter(asset__feed_symbols__source=source)
         .order_by("asset_id", "priority", "id")
-        .values_list("asset_id", "source", "symbol")
+        .values_list(
+            "asset_id",
+            "source",
+            "symbol",
+            "asset__symbol",
+            "asset__currency",
+            "asset__calendar",
+            "asset__may_be_negative",
+        )
     )
-    by_asset = {asset_id: list(group) for asset_id, group in groupby(rows, key=lambda row: row[0])}
+    splits = read_splits(Asset.objects.filter(feed_symbols__source=source).values("id"))
     listings = []
-    for ids in chunks(list(by_asset)):
-        splits = read_splits(ids)
-        assets = Asset.objects.filter(id__in=ids).order_by("id")
-        for asset_id, symbol, currency, calendar, may_be_negative in assets.values_list(
-            "id", "symbol", "currency", "calendar", "may_be_negative"
-        ):
-            members = by_asset[asset_id]
-            listings.append(
-                Listing(
-                    asset_id,
-                    symbol,
-                    currency,
-                    next(symbol for _, name, symbol in members if name == source),
-                    tuple(name for _, name, _ in members),
-                    calendar_named(calendar),
-                    may_be_negative,
-                    splits.get(asset_id, ()),
-                )
+    for asset_id, group in groupby(rows, key=lambda row: row[0]):
+        members = list(group)
+        _, _, _, symbol, currency, calendar, may_be_negative = members[0]
+        listings.append(
+            Listing(
+                asset_id,
+                symbol,
+                currency,
+                next(row[2] for row in members if row[1] == source),
+                tuple(row[1] for row in members),
+                calendar_named(calendar),
+                may_be_negative,
+                splits.get(asset_id, ()),
             )
+        )
     return listings
 
 

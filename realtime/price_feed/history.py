@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from assets.hours import session_of_day
 from assets.market import Bar
 from assets.sessions import Calendar
 from assets.splits import Ratio, as_traded, is_restated, ratio_between, restated
@@ -56,19 +57,14 @@ def fill_daily_bars(source: Source, running: Collection[str], now: datetime) -> 
 
 
 def in_sessions(calendar: Calendar, bars: Iterable[Bar]) -> list[Bar]:
-    """Returns one bar a session, beginning where it opened: the session of the bar's start, else the next one.
+    """Returns one bar a session, beginning where it opened.
 
-    So 00:00 UTC, New York's midnight and Mumbai's are all before the open they mean. Of a weekend's bars, which a
-    source around the clock has, Monday's own goes before the others.
+    Of a weekend's bars, which a source around the clock has, Monday's own goes before the others.
     """
     found = {}
     for bar in bars:
-        session = calendar.session_at(bar.start)
-        if bar.start >= session.close:
-            session = calendar.after(session)
-        found[session.open] = (
-            bar if bar.start == session.open else msgspec.structs.replace(bar, start=session.open)
-        )
+        opened = session_of_day(calendar, bar.start).open
+        found[opened] = bar if bar.start == opened else msgspec.structs.replace(bar, start=opened)
     return [found[start] for start in sorted(found)]
 
 
@@ -114,7 +110,7 @@ def _as_traded(bar: Bar, listing: Listing, known: Close | None, now: datetime) -
     if ratio is None or known is None:
         return bar
     reference = known.price
-    known_ended = listing.calendar.session_at(known.start).close - INSTANT
+    known_ended = session_of_day(listing.calendar, known.start).close - INSTANT
     if between := ratio_between(listing.splits, known_ended, ended):
         reference = restated(reference, between)
     return _multiplied(bar, ratio) if is_restated(bar.close, reference, ratio) else bar

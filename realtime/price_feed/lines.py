@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import UNSET
 
-from assets.hours import Hours, is_regular
+from assets.hours import Hours, is_regular, session_of_day
 from assets.market import Bar, Book, Depth, Quote, Trade, change_since
 from assets.splits import (
     NEVER,
@@ -408,7 +408,7 @@ class Line:
         if not splits:
             return close.price
         known = self.raw_price if self.as_of < self.units_at and not close.is_ours else None
-        ended = self.listing.calendar.session_at(close.start).close
+        ended = session_of_day(self.listing.calendar, close.start).close
         return shown_close(close.price, ended, splits, self.units_at, known)
 
     # -- what is sent of it

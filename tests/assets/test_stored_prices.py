@@ -78,6 +78,16 @@ def test_a_close_that_a_vendor_has_divided_is_recognised_by_the_price_of_that_ti
     assert shown(asset, OPEN).previous_close == Decimal("119.9")
 
 
+def test_a_day_stored_under_another_calendar_is_of_the_session_that_followed() -> None:
+    asset = make_asset(price_as_of=utc("2026-11-20T15:00"))
+    price = Decimal(123)
+    PriceBar.objects.create(
+        asset=asset, interval="1d", start=utc("2026-11-19"), open=price, high=price, low=price, close=price
+    )
+    Split.objects.create(asset=asset, ex_date=date(2026, 11, 19), numerator=10)
+    assert shown(asset, utc("2026-11-20T15:00")).previous_close == 123
+
+
 @pytest.mark.parametrize(
     ("source", "heard", "now", "stale"),
     [

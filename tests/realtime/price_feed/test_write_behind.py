@@ -147,7 +147,9 @@ class TestReading:
         bars = read_open_bars(read_listings("simulator"), NOON + 30 * SECOND)["AAPL"]
         assert {(bar.interval, bar.start) for bar in bars} == {("1d", MIDNIGHT), ("1m", NOON)}
 
-    def test_an_exchange_has_its_own_sessions_splits_and_open_day(self) -> None:
+    def test_an_exchange_has_its_own_sessions_splits_and_open_day(
+        self, django_assert_num_queries: Any
+    ) -> None:
         store_exchange(NEW_YORK)
         asset = make_asset(calendar="XNAS", may_be_negative=True)  # an alias
         FeedSymbol.objects.create(asset=asset, source="simulator", symbol="AAPL")
@@ -155,7 +157,8 @@ class TestReading:
         (listing,) = read_listings("simulator")
         assert listing.splits == (SplitEvent(utc("2026-11-19T05:00"), 10, 1),)
         assert (listing.calendar.name, listing.may_be_negative) == ("XNYS", True)
-        assert read_listings("simulator")[0].calendar is listing.calendar
+        with django_assert_num_queries(2):  # of all listings, and of all splits; read every few seconds
+            assert read_listings("simulator")[0].calendar is listing.calendar
         opens = [utc(f"2026-11-{day}T14:30") for day in (18, 19, 20)]
         write([], [make_bar(asset, start, str(number), "1d") for number, start in enumerate(opens, 1)])
         # Before Friday's open, Thursday's is the current session, and Wednesday's the close before it.
