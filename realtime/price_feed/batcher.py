@@ -112,6 +112,8 @@ class Batcher:
     def _enter(self, line: Line, moment: datetime) -> None:
         """Brings a line up to a moment; what changes by it is sent."""
         line.enter(self._hours_at(line.listing.calendar, moment), moment)
+        if line.hours.is_over:
+            self._store_day(line)
         if line.price is not None:
             self._changed(line)
 
@@ -365,6 +367,7 @@ class Batcher:
                 self._enter(line, now)
             if line.awaits_close and line.knows_close():
                 line.awaits_close = False
+                self._store_day(line)
                 self._changed(line)  # the time of its confirmation tells that it is the close
             calendar = line.listing.calendar
             limit = oldest.get(calendar)
@@ -389,10 +392,16 @@ class Batcher:
     def _built(self, line: Line, built: BuiltBar) -> None:
         if line.is_owned:
             self.bars.append((line.listing.asset_id, built))
-            if built.bar.interval == "1m" and line.in_step and line.bars.day is not None:
+            if built.bar.interval == "1m" and line.in_step:
                 # The open day goes along once a minute, so that a killed process loses little of it.
-                self.bars.append((line.listing.asset_id, line.bars.open_bars()[-1]))
-                line.bars.day.fresh = False
+                self._store_day(line)
+
+    def _store_day(self, line: Line) -> None:
+        """Stores the open day; a market that has closed is not asked for its close before it opens again."""
+        day = line.bars.day
+        if day is not None and line.is_owned:
+            self.bars.append((line.listing.asset_id, line.bars.open_bars()[-1]))
+            day.fresh = False
 
     def take_bars(self) -> list[tuple[int, BuiltBar]]:
         """Returns the bars to be stored since the last call, with their asset's id."""

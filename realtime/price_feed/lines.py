@@ -464,9 +464,12 @@ class Line:
         day, ratio = self.bars.day, self._bar_ratio
         if day is None or day.start != self.hours.session.open:
             return self.open, self.high, self.low, self.volume
+        opened, high, low = day.open, day.high, day.low
+        if ratio is not None:
+            opened, high, low = restated(opened, ratio), restated(high, ratio), restated(low, ratio)
         return (
-            _in(day.open, ratio) if self.open is None else self.open,
-            _in(day.high, ratio) if self.high is None else self.high,
-            _in(day.low, ratio) if self.low is None else self.low,
+            opened if self.open is None else self.open,
+            high if self.high is None else self.high,
+            low if self.low is None else self.low,
             day.volume if self.volume is None else self.volume,
         )

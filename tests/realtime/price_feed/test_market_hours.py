@@ -265,6 +265,19 @@ def test_bars_of_a_day_begin_at_the_open_and_are_of_regular_hours() -> None:
     assert market.daily_bars()[-1].start == utc("2026-11-20T14:30")
 
 
+@pytest.mark.parametrize("delay", [0, 900])
+def test_a_day_is_stored_when_it_is_over_and_not_first_at_the_next_open(delay: int) -> None:
+    market = Market(delayed_by=delay)
+    market.trade("150", OPEN, OPEN + 20 * SECOND)  # a source that is never quite in time
+    market.at(CLOSE + SECOND)
+    market.trade("151", CLOSE - SECOND, CLOSE + (delay + 10) * SECOND)
+    market.at(CLOSE + (delay + 11) * SECOND)
+    stored = [built.bar for _, built in market.batcher.take_bars() if built.bar.interval == "1d"]
+    assert [(bar.start, bar.close) for bar in stored][-1] == (OPEN, Decimal(151))
+    market.at(CLOSE + 7200 * SECOND)
+    assert market.batcher.take_bars() == []
+
+
 # -- the official close
 
 
