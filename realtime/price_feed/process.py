@@ -17,6 +17,7 @@ import redis.asyncio as redis
 
 from realtime.bus import LEASE_SECONDS, FeedBus, is_live, new_layer, new_redis, read_feeds
 from realtime.feeds.base import Clock, FrameRecorder, SystemClock
+from realtime.price_feed.calendar_upkeep import keep_calendars
 from realtime.price_feed.feed_store import prune_minute_bars
 from realtime.price_feed.notify import notify
 from realtime.price_feed.source_feed import SourceFeed
@@ -97,6 +98,7 @@ class PriceFeed:
                 asyncio.create_task(self._every_second(client), name="seconds"),
                 asyncio.create_task(self._report_forever(), name="status line"),
                 asyncio.create_task(self._prune_forever(), name="pruning"),
+                asyncio.create_task(keep_calendars(self._store, self._clock), name="calendars"),
             ]
             stopped = asyncio.create_task(self._stopped.wait())
             try:

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 import redis
 from django.db import connection
 
-from assets.models import Asset, FeedSymbol, PriceBar
+from assets.models import Asset, FeedSymbol, PriceBar, TradingSession
 from assets.snapshots import LAST_KEY
 from config import embedded_redis
 from realtime.feeds.simulated_market import DEMO, PAIRS
@@ -129,6 +129,16 @@ def test_an_asset_added_while_it_runs_is_picked_up(tmp_path: Path, store: Any) -
         FeedSymbol.objects.create(asset=asset, source="simulator", symbol="SIM0013")
         wait_until(lambda: number(store, "MINE")[1] > 1, PATIENCE, "ticks of the new asset")
         assert feed.stop() == 0
+
+
+def test_the_sessions_of_an_exchange_that_an_asset_names_are_stored(tmp_path: Path) -> None:
+    Asset.objects.create(symbol="GOLD", currency="INR", calendar="MCX")
+    with feed_process(tmp_path / "log", SIMULATOR_RATE=STILL) as feed:
+        feed.wait_for("sessions stored")
+        assert feed.stop() == 0
+    stored = TradingSession.objects.filter(calendar="MCX")
+    assert stored.count() > 300
+    assert stored.get(date=date(2026, 11, 9)).close == datetime(2026, 11, 9, 18, 25, tzinfo=UTC)
 
 
 def test_a_job_publishes_the_last_values_again(tmp_path: Path, store: Any) -> None:
