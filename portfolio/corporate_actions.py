@@ -19,9 +19,10 @@ def book_split(books: Books, row: Row) -> None:
     assert row.symbol is not None
     account = books.account(row.symbol, row.currency, row.multiplier)
     ratio = (row.numerator + (row.denominator if row.kind == "bonus" else 0), row.denominator)
+    before = account.lots
     lost, lost_base = _multiply(account, *ratio)
-    account.realized -= lost
-    account.realized_base -= lost_base
+    if lost or lost_base:
+        account.close(row, before[-1], ZERO, (lost, lost_base), (ZERO, ZERO))
     books.pay_expense(account, row)
     account.entries.append(
         entry_of(row, split=ratio, fee=row.fee_base, realized=-lost, realized_base=-lost_base)
@@ -107,13 +108,15 @@ def book_return_of_capital(books: Books, row: Row) -> None:
         left, left_base = left - share, left_base - share_base
         cost, cost_base = lot.cost - share, lot.cost_base - share_base
         if cost and (cost > 0) != (lot.quantity > 0):
-            realized, realized_base = realized - cost, realized_base - cost_base
+            gain = account.close(row, lot, ZERO, (ZERO, ZERO), (cost, cost_base))
+            realized, realized_base = realized + gain[0], realized_base + gain[1]
             cost = cost_base = ZERO
         lots.append(replace(lot, cost=cost, cost_base=cost_base))
     account.replace_lots(lots)
-    realized, realized_base = realized + left, realized_base + left_base
-    account.realized += realized
-    account.realized_base += realized_base
+    if left or left_base:
+        nothing = Lot(row.time, ZERO, ZERO, ZERO)
+        gain = account.close(row, nothing, ZERO, (ZERO, ZERO), (-left, -left_base))
+        realized, realized_base = realized + gain[0], realized_base + gain[1]
     account.charge(row)
     books.pay(row, amount, value)
     account.entries.append(
@@ -151,7 +154,7 @@ def book_symbol_change(books: Books, row: Row) -> None:
     quantity = account.quantity
     ratio = (row.numerator, row.denominator) if row.numerator else (1, 1)
     moved = [_moved(row, lot, units, ONE) for lot, units in scaled(account.lots, *ratio)]
-    lost, lost_base = _leave(account, moved, ZERO, ZERO)
+    lost, lost_base = _leave(account, row, moved, ZERO, ZERO)
     value = _receive(books, row, moved)
     books.pay_expense(account, row)
     account.entries.append(
@@ -175,7 +178,7 @@ def book_merger(books: Books, row: Row) -> None:
         if row.numerator
         else []
     )
-    realized = _leave(account, moved, amount - row.fee_native, cash - row.fee_base)
+    realized = _leave(account, row, moved, amount - row.fee_native, cash - row.fee_base)
     value = _receive(books, row, moved)
     account.charge(row, is_in_cost=True)
     books.pay(row, amount, cash)
@@ -209,13 +212,26 @@ def _moved(row: Row, lot: Lot, quantity: Decimal, share: Decimal) -> Lot:
     )
 
 
-def _leave(account: Account, moved: list[Lot], paid: Decimal, paid_base: Decimal) -> tuple[Decimal, Decimal]:
-    """Empties the account and realizes what was paid against the cost that moved nowhere."""
-    realized = paid - account.cost + total(lot.cost for lot in moved)
-    realized_base = paid_base - account.cost_base + total(lot.cost_base for lot in moved)
+def _leave(
+    account: Account, row: Row, moved: list[Lot], paid: Decimal, paid_base: Decimal
+) -> tuple[Decimal, Decimal]:
+    """Empties the account and realizes what was paid against the cost that moved nowhere, lot by lot."""
+    before, whole = account.lots, account.quantity
     account.replace_lots([])
-    account.realized += realized
-    account.realized_base += realized_base
+    realized = realized_base = ZERO
+    left, left_base = paid, paid_base
+    for place, lot in enumerate(before):
+        is_last = place == len(before) - 1
+        share = left if is_last else div(paid * lot.quantity, whole)
+        share_base = left_base if is_last else div(paid_base * lot.quantity, whole)
+        left, left_base = left - share, left_base - share_base
+        cost, cost_base, quantity = lot.cost, lot.cost_base, lot.quantity
+        if moved:
+            # The units live on in the other asset.
+            cost, cost_base, quantity = cost - moved[place].cost, cost_base - moved[place].cost_base, ZERO
+        if any((cost, cost_base, share, share_base, quantity)):
+            gain = account.close(row, lot, quantity, (cost, cost_base), (-share, -share_base))
+            realized, realized_base = realized + gain[0], realized_base + gain[1]
     return realized, realized_base
 
 

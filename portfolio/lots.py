@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from heapq import heappop, heappush
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-from portfolio.arithmetic import ONE, ZERO, div, total
+from portfolio.arithmetic import EXACT, ONE, ZERO, div, total
 from portfolio.rows import Kind, LedgerError, Row
 
 LotMethod = Literal["fifo", "lifo", "highest", "average"]
@@ -52,6 +52,33 @@ class Entry:
     # In the asset's currency, and in base.
     realized: Decimal = ZERO
     realized_base: Decimal = ZERO
+
+
+class ClosedLot(NamedTuple):
+    """A part of a lot that a row has closed, in the units of that time; all of them make up what was realized.
+
+    A short's quantity is negative, its proceeds what it was sold for and its cost what it took to cover. Where a
+    company pays for a part of the cost and no unit goes, the quantity is 0.
+    """
+
+    row_id: int | None
+    kind: Kind
+    opened: datetime
+    closed: datetime
+    opened_by: int | None
+    quantity: Decimal
+    cost: Decimal
+    proceeds: Decimal
+    cost_base: Decimal
+    proceeds_base: Decimal
+
+    @property
+    def gain(self) -> Decimal:
+        return EXACT.subtract(self.proceeds, self.cost)
+
+    @property
+    def gain_base(self) -> Decimal:
+        return EXACT.subtract(self.proceeds_base, self.cost_base)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +136,7 @@ class Account:
     expenses_base: Decimal = ZERO
     taxes_base: Decimal = ZERO
     entries: list[Entry] = field(default_factory=list)
+    closed: list[ClosedLot] = field(default_factory=list)
     # Open lots by their number; the heap of what to close next keeps closed numbers until they come up.
     _open: dict[int, Lot] = field(default_factory=dict)
     _heap: list[tuple[Any, int, int]] = field(default_factory=list)
@@ -139,17 +167,45 @@ class Account:
             for number, part in self._parts(trade.row, left):
                 # The last part takes the remainder, so that the parts add up.
                 share = (paid, paid_base) if part == left else trade.paid_for(part)
-                cost, cost_base = self._take(number, part)
-                realized -= share[0] + cost
-                realized_base -= share[1] + cost_base
+                lot = self._open[number]
+                gain = self.close(trade.row, lot, -part, self._take(number, part), share)
+                realized, realized_base = realized + gain[0], realized_base + gain[1]
                 left, paid, paid_base = left - part, paid - share[0], paid_base - share[1]
-            self.realized += realized
-            self.realized_base += realized_base
         if left:
             opened = trade.opened or trade.row.time
             row_id = trade.row.id if trade.row_id is None else trade.row_id
             self._put(Lot(opened, left, paid, paid_base, row_id))
         return realized, realized_base
+
+    def close(
+        self,
+        row: Row,
+        lot: Lot,
+        quantity: Decimal,
+        cost: tuple[Decimal, Decimal],
+        paid: tuple[Decimal, Decimal],
+    ) -> tuple[Decimal, Decimal]:
+        """Realizes what was paid (received, if negative) against a cost that has left a lot; returns the gain."""
+        received = (-paid[0], -paid[1])
+        if lot.quantity < 0:
+            cost, received = paid, (-cost[0], -cost[1])
+        part = ClosedLot(
+            row.id,
+            row.kind,
+            lot.opened,
+            row.time,
+            lot.row_id,
+            quantity,
+            cost[0],
+            received[0],
+            cost[1],
+            received[1],
+        )
+        self.closed.append(part)
+        gain = part.gain, part.gain_base
+        self.realized += gain[0]
+        self.realized_base += gain[1]
+        return gain
 
     def remove(self, row: Row, quantity: Decimal) -> list[Lot]:
         """Takes `quantity` (signed as the position) out of the lots at cost and returns what was taken."""

@@ -1,12 +1,16 @@
 import time
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from portfolio.ledger import LOT_METHODS, Books, LedgerError, LotMethod, replay
+from portfolio.ledger import EXACT, LOT_METHODS, Books, LedgerError, LotMethod, replay
 from tests.cost import turns
 from tests.portfolio.builders import NOW, make_row
+from tests.portfolio.ledgers import BASE, Draft, bookable, drafts, make_rows, methods
 from tests.portfolio.tables import D, expect, table
 
 BOUGHT = """
@@ -170,3 +174,91 @@ def test_a_hundred_thousand_rows_are_replayed_in_seconds() -> None:
     assert time.process_time() - started < 15
     assert sum(len(account.entries) for account in books.accounts.values()) == 100_000
     assert books.cash["EUR"].balance == sum((e.quantity for e in books.cash["EUR"].entries), D(0))
+
+
+# --- what was closed ----------------------------------------------------------------------------------------
+
+
+def closed(text: str, **options: Any) -> list[tuple[str, str, Decimal, Decimal, Decimal, Decimal]]:
+    """Of each closed part: opened, closed, quantity, cost, proceeds, gain in base."""
+    return [
+        (
+            f"{part.opened:%Y-%m-%d}",
+            f"{part.closed:%Y-%m-%d}",
+            part.quantity,
+            part.cost,
+            part.proceeds,
+            part.gain_base,
+        )
+        for part in replay(table(text), short_sales=True, **options).accounts["ACME"].closed
+    ]
+
+
+def test_a_sale_closes_part_by_part() -> None:
+    """Golden case 2, of which part A of the numbers gives each lot's gain."""
+    parts = closed(
+        """
+        2019-05-02 buy  ACME currency=GBP rate=1.15  multiplier=0.01 quantity=200 price=450 fee=6.00
+        2022-08-15 buy  ACME currency=GBP rate=1.18  multiplier=0.01 quantity=300 price=620 fee=5.95
+        2026-11-19 sell ACME currency=GBP rate=1.165 multiplier=0.01 quantity=300 price=705 fee=8.00
+        """,
+        base="EUR",
+    )
+    assert [(opened, quantity, proceeds - cost) for opened, _, quantity, cost, proceeds, _ in parts] == [
+        ("2019-05-02", 200, D("498.666666666666666667")),
+        ("2022-08-15", 100, D("80.350000000000000000")),
+    ]
+    assert [part[2:5] for part in parts] == [
+        (200, D("906.00"), D("1404.666666666666666667")),
+        (100, D("621.983333333333333333"), D("702.333333333333333333")),
+    ]
+    assert sum(part[5] for part in parts) == D("678.814666666666666667")
+
+
+def test_a_short_was_sold_first_and_costs_what_covers_it() -> None:
+    assert closed(
+        """
+        2026-11-05 sell ACME currency=USD rate=0.9000 quantity=50 price=80.00 fee=2.50
+        2026-11-19 buy  ACME currency=USD rate=0.8810 quantity=30 price=82.00 fee=1.50
+        """,
+        base="CHF",
+    ) == [("2026-11-05", "2026-11-19", -30, D("2461.50"), D("2398.50"), D("-9.9315"))]
+
+
+def test_chosen_lots_and_the_pool_are_closed_as_they_are() -> None:
+    bought = "2026-01-05 buy ACME quantity=10 price=1.00 \n 2026-01-06 buy ACME quantity=10 price=3.00 \n"
+    chosen = closed(bought + "2026-01-07 sell ACME quantity=5 price=4.00 lots=2:5")
+    assert [part[:4] for part in chosen] == [("2026-01-06", "2026-01-07", 5, 15)]
+    pooled = closed(bought + "2026-01-07 sell ACME quantity=5 price=4.00", method="average")
+    assert [part[:4] for part in pooled] == [("2026-01-05", "2026-01-07", 5, 10)]
+
+
+def test_companies_close_lots_as_well() -> None:
+    bought = "2026-01-05 buy ACME quantity=10 price=1.00 \n 2026-01-06 buy ACME quantity=20 price=3.00 \n"
+    # The older lot's cost is used up; what is more is a gain without a unit sold.
+    assert closed(bought + "2026-01-07 return_of_capital ACME amount=45") == [
+        ("2026-01-05", "2026-01-07", 0, 0, D(5), D(5))
+    ]
+    assert closed(bought + "2026-01-07 merger ACME amount=90") == [
+        ("2026-01-05", "2026-01-07", 10, D(10), D(30), D(20)),
+        ("2026-01-06", "2026-01-07", 20, D(60), D(60), D(0)),
+    ]
+    half = "numerator=1 denominator=2 other_symbol=BIG cost_share=0.5"
+    assert closed(bought + f"2026-01-07 merger ACME amount=90 {half}") == [
+        ("2026-01-05", "2026-01-07", 0, D(5), D(30), D(25)),
+        ("2026-01-06", "2026-01-07", 0, D(30), D(60), D(30)),
+    ]
+    assert closed(bought + f"2026-01-07 symbol_change ACME {half.split('cost')[0]}") == []
+    assert closed("2026-01-05 buy ACME quantity=2 price=3.00 \n 2026-01-09 expire ACME quantity=2") == [
+        ("2026-01-05", "2026-01-09", 2, D(6), 0, D(-6))
+    ]
+
+
+@settings(max_examples=2_000, deadline=None)
+@given(st.lists(drafts, min_size=1, max_size=10), methods)
+def test_what_was_closed_is_what_was_realized(drawn: list[Draft], method: LotMethod) -> None:
+    books = replay(bookable(make_rows(drawn), method), short_sales=True, method=method, base=BASE)
+    with localcontext(EXACT):
+        for account in books.accounts.values():
+            assert sum((part.gain for part in account.closed), D(0)) == account.realized
+            assert sum((part.gain_base for part in account.closed), D(0)) == account.realized_base
