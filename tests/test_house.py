@@ -30,6 +30,7 @@ PURE = [
     "portfolio/lots.py",
     "portfolio/positions.py",
     "portfolio/receipts.py",
+    "portfolio/reports.py",
     "portfolio/returns.py",
     "portfolio/rows.py",
     "portfolio/valuation.py",
