@@ -324,6 +324,7 @@ class LivePortfolios:
 
     def _change(self, watched: WatchedPortfolio, changed: Collection[str]) -> PortfolioChange:
         valuation = self._value(watched, changed)
+        self._hub.counters["positions_revalued"] += len(valuation.touched)
         assert watched.basis is not None
         return PortfolioChange(valuation, self._receipts.issue(valuation, watched.basis))
 

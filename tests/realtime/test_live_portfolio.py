@@ -148,7 +148,7 @@ async def test_one_valuation_a_flush_serves_all_viewers(
     await wanting(hub, SYMBOLS)
     for client in clients:
         client.read()
-    before = hub.counters["valuations"]
+    before, positions_before = hub.counters["valuations"], hub.counters["positions_revalued"]
 
     await source.tick("AAPL", "MSFT", price=Decimal(101))
     await eventually(
@@ -156,6 +156,7 @@ async def test_one_valuation_a_flush_serves_all_viewers(
     )
 
     assert hub.counters["valuations"] == before + 1
+    assert 2 <= hub.counters["positions_revalued"] - positions_before <= len(SYMBOLS)
     assert positions(last(strings))["AAPL"] == "101"
     assert last(strings)["total_value"] == "5020.00"
 
