@@ -1,4 +1,4 @@
-/* How old what arrives is: three histograms, filled from the times that stand in a frame's text. */
+/* How old what arrives is: four histograms, filled from the times that stand in a frame's text. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,9 @@ typedef struct {
     uint32_t bucket[BUCKETS];
 } Ages;
 
-static Ages of_all, of_newest, of_sent; /* each update's, each frame's newest update's, each envelope's */
+/* Each update's, each frame's newest update's, each envelope's, and for each frame the newest that any frame had: a
+ * flush's last tick, which many a frame of few updates does not carry itself. */
+static Ages of_all, of_newest, of_sent, of_flush;
 
 static uint64_t wall_micros(void) {
     struct timespec t;
@@ -57,6 +59,7 @@ static void count_age(Ages *ages, uint64_t now, uint64_t then) {
 }
 
 static void count_ages(const char *text, size_t size) {
+    static uint64_t newest_of_all;
     const char *end = text + size, *at = text;
     uint64_t now = wall_micros(), newest = 0, then;
     while (at) {
@@ -65,6 +68,8 @@ static void count_ages(const char *text, size_t size) {
         if (then > newest) newest = then;
     }
     if (newest) count_age(&of_newest, now, newest);
+    if (newest > newest_of_all) newest_of_all = newest;
+    if (newest) count_age(&of_flush, now, newest_of_all);
     at = size > 64 ? end - 64 : text; /* the envelope's is the last field */
     if ((then = next_time(&at, end, "\"timestamp\":", 12))) count_age(&of_sent, now, then);
 }

@@ -30,6 +30,7 @@ class Scenario:
         seconds: how long to count, in the whole and in the short form.
         options: of each connection, as in its address.
         watched: how many symbols each socket subscribes to, every `one_in`th of the market.
+        own: one request for each socket, instead; each of them stands for as many symbols.
         ages_of_one_in: see `Load`.
         sockets: the readers; `stuck` more never read once counting has begun.
     """
@@ -41,6 +42,7 @@ class Scenario:
     sockets: int = 200
     watched: int = 50
     one_in: int = 1
+    own: tuple[str, ...] = ()
     options: str = "batch=1"
     ages_of_one_in: int = 1
     workers: int = 1
@@ -53,8 +55,8 @@ class Scenario:
         return self.market.rate * self.sockets * self.watched
 
     @property
-    def subscription(self) -> str:
-        return subscription(self.watched, self.one_in)
+    def subscriptions(self) -> tuple[str, ...]:
+        return self.own or ((subscription(self.watched, self.one_in),) if self.watched else ())
 
 
 def subscription(count: int, one_in: int = 1) -> str:
@@ -177,7 +179,8 @@ class Bench:
             port=server.port,
             path=f"{server.path}?{scenario.options}".rstrip("?"),
             sockets=scenario.sockets + scenario.stuck,
-            subscriptions=[scenario.subscription] if scenario.watched else [],
+            subscriptions=scenario.subscriptions,
+            own_subscription=bool(scenario.own),
             headers=server.headers,
             greeted=server.greets,
             settle=self.seconds(scenario.settle),

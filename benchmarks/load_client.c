@@ -1,9 +1,11 @@
 /* A WebSocket load client that costs little, so that the server is what is measured.
  *
- * It opens sockets, several handshakes at a time, sends all of them the same subscriptions, waits until each has had
- * data, and then counts for a while. It reads no JSON: of a single frame it looks at the first bytes only, of a batch it
- * counts braces, and times come from the text after "as_of" and "timestamp", in one frame of so many.
- * What it tells are lines of JSON: connected, measuring, tick (four a second), result. SIGTERM ends counting early.
+ * It opens sockets, several handshakes at a time, sends all of them the same subscriptions or each its own, waits until
+ * each has had data, and then counts for a while. It reads no JSON: of a single frame it looks at the first bytes only,
+ * of a batch it counts braces, of a portfolio's prices, and times come from the text after "as_of" and "timestamp", in
+ * one frame of so many.
+ * What it tells are lines of JSON: connected, answered (all have had data), measuring, tick (four a second), result.
+ * SIGTERM ends counting early.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -38,7 +40,7 @@ typedef struct {
 } Socket;
 
 static struct {
-    int port, sockets, in_flight, greeting, stuck, stuck_receive_buffer, ages_of_one_in;
+    int port, sockets, in_flight, greeting, own_subscription, stuck, stuck_receive_buffer, ages_of_one_in;
     double settle, seconds;
     const char *path, *subscriptions, *headers;
 } wanted = {.in_flight = 32, .ages_of_one_in = 1, .path = "/", .subscriptions = "/dev/null", .headers = "/dev/null"};
@@ -53,10 +55,16 @@ static char **header;
 static int headers, epoll, measuring, opened, without_data;
 static volatile sig_atomic_t ended;
 static uint64_t seen;
+static double subscribing; /* seconds from the first subscription to the last one's first data */
 
 static void give_up(const char *what) {
     fprintf(stderr, "load client: %s: %s\n", what, errno ? strerror(errno) : "unexpected");
     exit(1);
+}
+
+static void tell(const char *event) {
+    printf("{\"event\":\"%s\"}\n", event);
+    fflush(stdout);
 }
 
 static double own_cpu_seconds(void) {
@@ -81,10 +89,19 @@ static uint64_t braces(const char *text, size_t size) {
     return total;
 }
 
+/* Positions in a portfolio's value, each with the time of its price; at least 1, for it is an update without any. */
+static uint64_t positions(const char *text, size_t size) {
+    const char *end = text + size;
+    uint64_t total = 0;
+    while ((text = memmem(text, (size_t)(end - text), "\"as_of\":", 8))) total++, text += 8;
+    return total ? total : 1;
+}
+
 /* Updates in a frame, 0 when it is of another kind. */
 static uint64_t updates_in(const char *text, size_t size) {
-    static const char start[] = "{\"type\":\"asset_update";
+    static const char start[] = "{\"type\":\"asset_update", portfolio[] = "{\"type\":\"portfolio_update\"";
     const char *behind = text + sizeof start - 1;
+    if (size >= sizeof portfolio && !memcmp(text, portfolio, sizeof portfolio - 1)) return positions(text, size);
     if (size < 48 || memcmp(text, start, sizeof start - 1)) { /* other servers write spaces */
         const char *found = memmem(text, size < 40 ? size : 40, "asset_update", 12);
         if (!found) return 0;
@@ -305,33 +322,39 @@ static char **lines_of(const char *path, int *number) {
     return lines;
 }
 
-/* Only when all are open: the server shall not be busy with the first while the last ones knock. */
-static void subscribe_all(void) {
-    int messages;
-    char **message = lines_of(wanted.subscriptions, &messages);
-    for (int i = 0; i < wanted.sockets; i++) {
-        for (int j = 0; j < messages && sockets[i].state == OPEN; j++)
-            send_frame(sockets[i].fd, TEXT, message[j], strlen(message[j]));
-        if (i % 50 == 0) poll_once(0);
-    }
-}
-
-/* --- the measurement ---------------------------------------------------------------------------------------------- */
-
-static void tell(const char *event) {
-    printf("{\"event\":\"%s\"}\n", event);
-    fflush(stdout);
-}
-
-static void settle(void) {
-    uint64_t begun = wall_micros(), now;
-    while ((now = wall_micros()) < begun + (uint64_t)(wanted.settle * 1e6) || without_data > 0) {
+/* Reads until at most so many sockets have had no data, or one was refused, which the result then tells. */
+static void await_data(int most_without, uint64_t since) {
+    while (without_data > most_without && !counts.errors) {
         poll_once(20);
-        if (now - begun > PATIENCE_SECONDS * 1000000ull) {
+        if (wall_micros() - since > PATIENCE_SECONDS * 1000000ull) {
             fprintf(stderr, "load client: expected data on every socket, was none on %d\n", without_data);
             exit(1);
         }
     }
+}
+
+/* Only when all are open: the server shall not be busy with the first while the last ones knock. Where each has a
+ * subscription of its own, as many may be unanswered as handshakes. */
+static void subscribe_all(void) {
+    int messages;
+    char **message = lines_of(wanted.subscriptions, &messages);
+    uint64_t begun = wall_micros();
+    for (int i = 0; i < wanted.sockets; i++) {
+        for (int j = 0; j < messages && sockets[i].state == OPEN; j++)
+            if (!wanted.own_subscription || j == i % messages)
+                send_frame(sockets[i].fd, TEXT, message[j], strlen(message[j]));
+        if (wanted.own_subscription) await_data(wanted.sockets - i - 1 + wanted.in_flight - 1, begun);
+        else if (i % 50 == 0) poll_once(0);
+    }
+    await_data(0, begun);
+    subscribing = (double)(wall_micros() - begun) / 1e6;
+    tell("answered");
+}
+
+/* --- the measurement ---------------------------------------------------------------------------------------------- */
+
+static void settle(void) {
+    for (uint64_t end = wall_micros() + (uint64_t)(wanted.settle * 1e6); wall_micros() < end;) poll_once(20);
 }
 
 /* From now on these never read; their local ports tell the server's ends of them. */
@@ -367,14 +390,15 @@ static void tell_result(double connecting, double seconds, double cpu) {
         if (sockets[i].frames < fewest) fewest = sockets[i].frames;
         if (sockets[i].frames > most) most = sockets[i].frames;
     }
-    printf("{\"event\":\"result\",\"connect_seconds\":%.4f,\"seconds\":%.4f,\"frames\":%lu,\"updates\":%lu,"
-           "\"bytes\":%lu,\"others\":%lu,\"errors\":%lu,\"closed\":%lu,\"stuck_ended\":%lu,\"fewest\":%lu,"
-           "\"most\":%lu,\"aged\":%lu,",
-           connecting, seconds, counts.frames, counts.updates, counts.bytes, counts.others, counts.errors,
+    printf("{\"event\":\"result\",\"connect_seconds\":%.4f,\"subscribe_seconds\":%.4f,\"seconds\":%.4f,"
+           "\"frames\":%lu,\"updates\":%lu,\"bytes\":%lu,\"others\":%lu,\"errors\":%lu,\"closed\":%lu,"
+           "\"stuck_ended\":%lu,\"fewest\":%lu,\"most\":%lu,\"aged\":%lu,",
+           connecting, subscribing, seconds, counts.frames, counts.updates, counts.bytes, counts.others, counts.errors,
            counts.closed, counts.stuck_ended, fewest, most, of_all.number);
     tell_ages("age", &of_all);
     tell_ages("newest", &of_newest);
     tell_ages("sent", &of_sent);
+    tell_ages("flush", &of_flush);
     printf("\"codes\":{");
     for (int i = 0, first = 1; i < CODES; i++)
         if (counts.codes[i]) printf(first ? "\"%d\":%lu" : ",\"%d\":%lu", i, counts.codes[i]), first = 0;
@@ -388,6 +412,7 @@ static void read_options(int argc, char **argv) {
     struct { const char *name; int *number; double *seconds; const char **text; } options[] = {
         {"port", &wanted.port, 0, 0}, {"sockets", &wanted.sockets, 0, 0}, {"in_flight", &wanted.in_flight, 0, 0},
         {"greeting", &wanted.greeting, 0, 0}, {"stuck", &wanted.stuck, 0, 0},
+        {"own_subscription", &wanted.own_subscription, 0, 0},
         {"stuck_receive_buffer", &wanted.stuck_receive_buffer, 0, 0},
         {"ages_of_one_in", &wanted.ages_of_one_in, 0, 0}, {"settle", 0, &wanted.settle, 0},
         {"seconds", 0, &wanted.seconds, 0}, {"path", 0, 0, &wanted.path},

@@ -12,6 +12,7 @@ from config.process import die_with_parent
 
 SOURCE = Path(__file__).with_name("load_client.c")
 STOP_WITHIN = 5.0
+AGES = ("age", "newest", "sent", "flush")
 # An event's name and what it carries; true ends the counting early.
 Listener = Callable[[str, Mapping[str, Any]], bool | None]
 
@@ -25,10 +26,11 @@ class Load:
     """What the client shall read.
 
     Attributes:
+        subscriptions: what each socket sends, all of them or, with `own_subscription`, only its own one in their order.
         headers: one for each socket; fewer are used again from the start.
-        in_flight: handshakes that may be under way at a time.
+        in_flight: handshakes that may be under way at a time; own subscriptions likewise.
         greeted: the server speaks first, and only then a handshake is done.
-        settle: seconds between the last subscription and the first count, at least; every socket has had data by then.
+        settle: seconds between the moment when every socket has had data and the first count.
         seconds: how long to count; 0 ends with the last handshake.
         ages_of_one_in: of each so many frames, the age of one is read, which costs the client most. A number that
             divides the sockets' would read the same ones again and again, so take a prime.
@@ -40,6 +42,7 @@ class Load:
     path: str
     sockets: int
     subscriptions: Sequence[str] = ()
+    own_subscription: bool = False
     headers: Sequence[str] = ()
     in_flight: int = 32
     greeted: bool = True
@@ -65,9 +68,12 @@ class Reading:
 
     Attributes:
         connect_seconds: from the first handshake's begin to the last one's end.
+        subscribe_seconds: from the first subscription to the first data of the last socket.
+        updates: quotes, or positions of portfolios.
         closed: sockets that were closed while they should be read; those that read nothing are in `stuck_ended`.
         fewest: frames of the socket that got the fewest; `most` likewise.
-        age: of each update's `as_of`; `newest` of the newest one in each frame, `sent` of the envelope's `timestamp`.
+        age: of each update's `as_of`; `newest` of the newest one in each frame, `sent` of the envelope's `timestamp`,
+            `flush`, for each frame, of the newest that any frame had by then.
     """
 
     connect_seconds: float
@@ -82,9 +88,11 @@ class Reading:
     aged: int
     cpu_seconds: float
     stuck_ended: int = 0
+    subscribe_seconds: float = 0.0
     age: Ages = Ages()
     newest: Ages = Ages()
     sent: Ages = Ages()
+    flush: Ages = Ages()
     codes: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -104,7 +112,7 @@ class LoadClient:
         self._binary = build(directory)
 
     def read(self, load: Load, listener: Listener = lambda event, told: None) -> Reading:
-        """Opens the sockets and counts; `listener` hears `connected`, `measuring` and four `tick` a second.
+        """Opens the sockets and counts; `listener` hears `connected`, `answered`, `measuring`, four `tick` a second.
 
         Raises:
             LoadClientError: A socket was refused or closed, a subscription was refused, or the client got stuck.
@@ -133,6 +141,7 @@ class LoadClient:
         headers.write_text("".join(f"{line}\n" for line in load.headers))
         values: dict[str, Any] = {item.name: getattr(load, item.name) for item in fields(load)}
         values |= {"subscriptions": subscriptions, "headers": headers, "greeting": int(values.pop("greeted"))}
+        values["own_subscription"] = int(load.own_subscription)
         return [str(self._binary), *(f"{name}={value}" for name, value in values.items())]
 
     def _follow(self, process: subprocess.Popen[bytes], listener: Listener) -> Reading:
@@ -150,7 +159,7 @@ class LoadClient:
 
 def reading_of(told: Mapping[str, Any]) -> Reading:
     values: dict[str, Any] = {item.name: told[item.name] for item in fields(Reading)}
-    return Reading(**values | {name: Ages(**told[name]) for name in ("age", "newest", "sent")})
+    return Reading(**values | {name: Ages(**told[name]) for name in AGES})
 
 
 def check(reading: Reading, load: Load, complaints: str = "") -> Reading:

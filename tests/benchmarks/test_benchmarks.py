@@ -78,7 +78,7 @@ async def test_the_load_client_counts_frames_updates_and_ages(tmp_path: Path) ->
     frames = [frame(50, long_ago), frame(1, long_ago), frame(1, long_ago, spaces=True)]
     async with server_of(frames) as (port, heard):
         reading = await read(tmp_path, port, events)
-    assert events[:2] == ["connected", "measuring"] and set(events[2:]) == {"tick"}
+    assert events[:3] == ["connected", "answered", "measuring"] and set(events[3:]) == {"tick"}
     assert sorted(heard) == ["a=1", "a=2", "subscribe", "subscribe"]
     assert reading.frames > 0
     # Each round of 3 frames has 52 updates; the first and last round of each socket may be cut.
@@ -98,6 +98,44 @@ async def test_the_newest_update_of_a_frame_has_its_own_age(tmp_path: Path) -> N
         reading = await read(tmp_path, port, [])
     assert reading.age.max_ms > 9000
     assert 3000 <= reading.newest.p50_ms < 9000
+
+
+def portfolio(positions: int, age: timedelta) -> str:
+    data = [json.loads(frame(1, age))["data"] for _ in range(positions)]
+    value = {"portfolio_id": 1, "unpriced": [{"symbol": "X"}], "positions": data}
+    return json.dumps({"type": "portfolio_update", "data": value}, separators=(",", ":"))
+
+
+@needs_compiler
+@pytest.mark.asyncio
+async def test_positions_of_portfolios_are_counted_one_by_one(tmp_path: Path) -> None:
+    # The second has no price at all, and is an update nevertheless.
+    async with server_of([portfolio(5, timedelta(seconds=3)), portfolio(0, timedelta())]) as (port, _):
+        reading = await read(tmp_path, port, [])
+    assert abs(reading.updates - reading.frames * 3) <= 2 * 3 and reading.frames > 0
+    assert reading.aged <= reading.updates - reading.frames // 2 + 2 and reading.age.p50_ms >= 3000
+
+
+@needs_compiler
+@pytest.mark.asyncio
+async def test_the_age_of_a_flush_is_that_of_the_newest_value_of_all_frames(tmp_path: Path) -> None:
+    old, new = (portfolio(2, timedelta(seconds=age)) for age in (9, 3))
+    async with server_of([new, old]) as (port, _):
+        reading = await read(tmp_path, port, [])
+    assert reading.newest.p99_ms > 9000
+    assert 3000 <= reading.flush.p50_ms < 9000  # the very first may be an old one
+
+
+@needs_compiler
+@pytest.mark.asyncio
+async def test_each_socket_may_have_a_subscription_of_its_own(tmp_path: Path) -> None:
+    async with server_of([frame(1, timedelta())]) as (port, heard):
+        lines = [f"mine is {number}" for number in range(5)]
+        reading = await read(
+            tmp_path, port, [], sockets=5, subscriptions=lines, own_subscription=True, in_flight=2
+        )
+    assert sorted(text for text in heard if text.startswith("mine")) == lines
+    assert reading.subscribe_seconds > 0
 
 
 @needs_compiler
