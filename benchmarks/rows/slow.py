@@ -1,14 +1,13 @@
 """Rows 9 and 10: readers that are slower than the market, and those that never read."""
 
-import re
 import time
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from benchmarks import machine
 from benchmarks.bench import Bench, Scenario, say, subscription
+from benchmarks.metrics import metrics_of, total
 from benchmarks.outcome import Check, Outcome, Row
 from benchmarks.servers import Market, Running
 from benchmarks.slow_reader import SlowReader
@@ -118,17 +117,10 @@ def closed_with(server: Running, code: int, expected: int) -> int:
     """Returns how many connections /metrics counts under a close code, once it shows those expected."""
     deadline = time.monotonic() + METRICS_WITHIN
     while True:
-        with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:
-            found = closed_in(answer.read().decode(), code)
+        found = int(total(metrics_of(server.url), "ws_closed_total", code=str(code)))
         if found >= expected or time.monotonic() > deadline:
             return found
         time.sleep(0.25)
-
-
-def closed_in(metrics: str, code: int) -> int:
-    """Reads lines like `ws_closed_total{code="4000",process="…"} 50.0`."""
-    counts = re.findall(rf'^ws_closed_total{{[^}}]*code="{code}"[^}}]*}} (\S+)$', metrics, re.MULTILINE)
-    return int(sum(map(float, counts)))
 
 
 ROWS = (

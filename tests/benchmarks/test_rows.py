@@ -13,11 +13,11 @@ from websockets.asyncio.server import serve as serve_websockets
 from benchmarks import __main__ as command
 from benchmarks.baselines import frame, nginx_conf
 from benchmarks.bench import Bench, Scenario, subscription
+from benchmarks.metrics import total
 from benchmarks.outcome import Outcome, Row
 from benchmarks.programs import ServerError
 from benchmarks.redis_commands import Commands, commands_of
 from benchmarks.rows.feed import outcome_of, recording
-from benchmarks.rows.slow import closed_in
 from benchmarks.servers import Market
 from benchmarks.slow_reader import SlowReader, SlowReaderError
 
@@ -53,8 +53,10 @@ def test_closes_are_summed_over_all_processes() -> None:
         'ws_closed_total{code="1006",process="a"} 7.0\n'
         'ws_closed_total{code="4000",process="b"} 30.0\n'
     )
-    assert closed_in(metrics, 4000) == 50
-    assert closed_in(metrics, 4001) == 0
+    assert total(metrics, "ws_closed_total", code="4000") == 50
+    assert total(metrics, "ws_closed_total", code="4001") == 0
+    assert total(metrics, "ws_closed_total", process="a") == 27
+    assert total(metrics, "ws_closed") == 0
 
 
 def test_what_a_flush_costs_is_what_was_asked_between_two_moments() -> None:
