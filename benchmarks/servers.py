@@ -87,6 +87,11 @@ class Servers:
         keys = self.programs.once("-m", "benchmarks.sessions", str(sessions)).split()
         self._headers = tuple(f"Cookie: sessionid={key}" for key in keys)
 
+    def portfolios(self, count: int, positions: int, symbols: int) -> list[int]:
+        """Makes a portfolio for each of the first so many users and returns their ids, in the order of the sessions."""
+        words = map(str, (count, positions, symbols))
+        return [int(id) for id in self.programs.once("-m", "benchmarks.portfolios", *words).split()]
+
     @contextmanager
     def livefolio(self, market: Market, cores: Cores, workers: int = 1) -> Iterator[Running]:
         """Runs the product with so many web processes, each on a core of its own where there are enough."""

@@ -1,7 +1,7 @@
 """The rows of the targets table, in its order, and what they are compared with."""
 
 from benchmarks.outcome import Row
-from benchmarks.rows import beside, crowd, feed, processes, slow, throughput, unwatched
+from benchmarks.rows import beside, crowd, feed, portfolios, processes, slow, throughput, unwatched
 
 ROWS: tuple[Row, ...] = (
     *throughput.ROWS,
@@ -10,5 +10,6 @@ ROWS: tuple[Row, ...] = (
     *feed.ROWS,
     *slow.ROWS,
     *unwatched.ROWS,
+    *portfolios.ROWS,
     *beside.ROWS,
 )

@@ -33,8 +33,8 @@ def test_a_row_that_fails_does_not_end_the_run() -> None:
 def test_rows_can_be_chosen_by_their_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.parser().parse_args(["--rows", "4", "nchan"]).rows == ["4", "nchan"]
     with pytest.raises(SystemExit):
-        command.parser().parse_args(["--rows", "12"])
-    assert "invalid choice: '12'" in capsys.readouterr().err
+        command.parser().parse_args(["--rows", "99"])
+    assert "invalid choice: '99'" in capsys.readouterr().err
 
 
 def test_a_scenario_offers_every_tick_to_every_socket() -> None:
