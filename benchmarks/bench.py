@@ -37,7 +37,7 @@ class Scenario:
 
     name: str
     market: Market
-    seconds: tuple[float, float] = (15.0, 3.0)
+    seconds: tuple[float, float] = (15.0, 2.0)
     settle: tuple[float, float] = (3.0, 1.0)
     sockets: int = 200
     watched: int = 50

@@ -114,6 +114,7 @@ class Servers:
                 pids = self._web_processes(web, feed, workers, cores)
                 yield Running(port, "/ws/realtime/", pids, (feed.pid,), self._headers, greets=True)
                 programs.check(web, feed)
+                web.terminate()  # while the feed stops, which is waited for first
 
     def _web_processes(self, web: Process, feed: Process, workers: int, cores: Cores) -> tuple[int, ...]:
         if workers == 1:

@@ -11,7 +11,7 @@ from benchmarks.servers import Market, Running
 # All watch the same ten, which tick once a second each, spread evenly over the flush.
 THOUSANDS = Scenario(
     "livefolio, 10,000 sockets x 10, 1 flush a second", Market(1.0, symbols=10, flush_ms=1000), sockets=10_000,
-    watched=10, seconds=(600.0, 120.0), settle=(5.0, 3.0),
+    watched=10, seconds=(600.0, 120.0), settle=(5.0, 2.0),
 )  # fmt: skip
 # Besides the sockets: what an interpreter and its libraries have open.
 SPARE_FILES = 500
@@ -19,7 +19,7 @@ MOST_BYTES = 45_000
 
 # Row 6. Nothing else happens meanwhile: the market ticks, but nobody has subscribed.
 QUIET = Market(1.0, symbols=12, flush_ms=50)
-HANDSHAKES = (3000, 1500)
+HANDSHAKES = (3000, 1000)
 IN_FLIGHT = 32
 WARM_SESSIONS = 200
 QUIET_SHARE, QUIET_SECONDS, QUIET_WITHIN = 0.05, 0.5, 20.0

@@ -20,7 +20,7 @@ WATCHED = Scenario(
 )  # fmt: skip
 MOST_CPU = 0.8
 # What a full valuation is measured with: portfolios, and how often each is valued.
-VALUED, PASSES = (1000, 200), 5
+VALUED, PASSES = (1000, 100), 5
 
 
 class Work:

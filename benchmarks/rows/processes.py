@@ -20,7 +20,7 @@ FEW = Scenario(
     Market(40.0, flush_ms=50),
     sockets=50,
     workers=2,
-    seconds=(15.0, 3.0),
+    seconds=(15.0, 2.0),
     settle=(3.0, 2.0),
 )
 MANY = replace(FEW, name="livefolio, two web processes, 400 sockets", sockets=400)

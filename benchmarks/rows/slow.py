@@ -16,7 +16,7 @@ from benchmarks.slow_reader import SlowReader
 FAST = Market(40.0, flush_ms=25)
 TAKEN_EVERY = 0.25
 RECEIVE_BUFFER = 64 * 1024
-SLOW_SECONDS = (40.0, 8.0)
+SLOW_SECONDS = (40.0, 5.0)
 OLDEST = 1.0
 
 # Row 10: 10 flushes a second, all fifty symbols in each.
@@ -26,7 +26,7 @@ BESIDE = Scenario(
 )
 # Until the last of them is gone, but no longer.
 WITH_STUCK = replace(
-    BESIDE, name="livefolio, 500 healthy, 50 that never read", seconds=(40.0, 34.0), stuck=STUCK,
+    BESIDE, name="livefolio, 500 healthy, 50 that never read", seconds=(40.0, 30.0), stuck=STUCK,
     stuck_receive_buffer=RECEIVE_BUFFER,
 )  # fmt: skip
 GONE_WITHIN = 30.0

@@ -18,6 +18,7 @@ from benchmarks.outcome import Outcome, Row
 from benchmarks.programs import ServerError
 from benchmarks.redis_commands import Commands, commands_of
 from benchmarks.rows.feed import outcome_of, recording
+from benchmarks.rows.unwatched import TICKING, few_watched
 from benchmarks.servers import Market
 from benchmarks.slow_reader import SlowReader, SlowReaderError
 
@@ -139,3 +140,11 @@ async def test_a_slow_reader_tells_the_age_of_the_newest_value_and_confirms() ->
 async def test_a_slow_reader_that_is_refused_says_why() -> None:
     with pytest.raises(SlowReaderError, match="unknown_symbol"):
         await take_from(['{"type":"error","data":{"code":"unknown_symbol"}}'], 1, acks=False)
+
+
+@pytest.mark.parametrize("ticking", TICKING)
+def test_the_watched_symbols_are_spread_over_all_that_tick(ticking: int) -> None:
+    scenario = few_watched(ticking)
+    symbols = json.loads(scenario.subscriptions[0])["data"]["symbols"]
+    assert len(symbols) == 50 and symbols[-1] == f"SIM{ticking - ticking // 50 + 1:04d}"
+    assert scenario.market.symbols == ticking
