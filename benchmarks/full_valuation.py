@@ -23,7 +23,8 @@ from msgspec.structs import replace
 
 from portfolio.models import Portfolio
 from portfolio.prices import price_points
-from portfolio.valuation import Holdings, PricePoint, value
+from portfolio.valuation import PricePoint, value
+from portfolio.windows import Holdings
 from realtime.protocol import encode
 
 CENT = Decimal("0.01")

@@ -22,6 +22,7 @@ from portfolio.api import (
 from portfolio.import_api import ImportView, TransactionFile
 from portfolio.performance_api import Allocation, HistoryList, Returns
 from portfolio.receipt_api import LotList, PositionFile, ReceiptDetail
+from portfolio.report_api import GainReport, IncomeReport
 from realtime.api import ForcePriceUpdate, ForcePriceUpdateJob, PriceByHand, TokenViewSet
 
 
@@ -56,6 +57,8 @@ portfolio = [
     re_path(r"^transactions/$", TransactionList.as_view()),
     re_path(r"^transactions\.csv$", TransactionFile.as_view()),
     re_path(r"^imports/$", ImportView.as_view()),
+    re_path(r"^reports/dividends/$", IncomeReport.as_view()),
+    re_path(r"^reports/gains/$", GainReport.as_view()),
     re_path(r"^positions\.csv$", PositionFile.as_view()),
     re_path(r"^lots/$", LotList.as_view()),
     re_path(r"^receipts/(?P<receipt>[^/]{1,64})/$", ReceiptDetail.as_view()),

@@ -18,11 +18,11 @@ import redis.asyncio as redis
 from realtime.bus import LEASE_SECONDS, FeedBus, is_live, new_layer, new_redis, read_feeds
 from realtime.feeds.base import Clock, FrameRecorder, SystemClock
 from realtime.price_feed.calendar_upkeep import keep_calendars
-from realtime.price_feed.feed_store import prune_minute_bars
 from realtime.price_feed.notify import notify
 from realtime.price_feed.source_feed import SourceFeed
 from realtime.price_feed.source_lead import UNREACHABLE, Surroundings
 from realtime.price_feed.sources import Source
+from realtime.price_feed.upkeep import keep_up
 from realtime.price_feed.write_behind import WriteBehind
 
 log = logging.getLogger("personal_finance.realtime.feed")
@@ -30,8 +30,6 @@ log = logging.getLogger("personal_finance.realtime.feed")
 SECOND = 1.0
 # Wall and monotonic time drift apart by less than this unless somebody sets the clock.
 CLOCK_JUMP_SECONDS = 5.0
-FIRST_PRUNE_SECONDS = 600.0
-PRUNE_SECONDS = 86_400.0
 # For the waiting rows, then for the connections: a part of the four seconds that leaving may take.
 CLOSE_SECONDS = 1.0
 
@@ -97,7 +95,7 @@ class PriceFeed:
             jobs += [
                 asyncio.create_task(self._every_second(client), name="seconds"),
                 asyncio.create_task(self._report_forever(), name="status line"),
-                asyncio.create_task(self._prune_forever(), name="pruning"),
+                asyncio.create_task(keep_up(self._clock), name="upkeep"),
                 asyncio.create_task(keep_calendars(self._store, self._clock), name="calendars"),
             ]
             stopped = asyncio.create_task(self._stopped.wait())
@@ -176,14 +174,3 @@ class PriceFeed:
             line = "; ".join(feed.summary() for feed in self.feeds)
             log.info(line, extra={"written": self._store.written, "database_error": self._store.error})
             notify(f"STATUS={line}")
-
-    async def _prune_forever(self) -> None:
-        delay = FIRST_PRUNE_SECONDS
-        while True:
-            await self._clock.sleep(delay)
-            delay = PRUNE_SECONDS
-            try:
-                pruned = await self._store.call(prune_minute_bars, self._clock.now())
-                log.info("minute bars pruned", extra={"bars": pruned})
-            except Exception as error:  # tomorrow is another day
-                log.warning("minute bars not pruned", extra={"error": repr(error)})
