@@ -131,9 +131,9 @@ def test_a_header_alone_is_no_rows_and_no_problem() -> None:
 
 def test_too_many_rows_and_bytes_are_refused_before_a_cell_is_read() -> None:
     rows = HEADER.encode() + ROW.encode() * 100_001
-    began = time.perf_counter()
+    began = time.process_time()
     parsed = parse(rows)
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     assert messages(parsed) == [
         (1, "", "expected at most 100,000 rows, was 100,001: import the file in parts, by year say")
     ]
@@ -145,10 +145,10 @@ def test_too_many_rows_and_bytes_are_refused_before_a_cell_is_read() -> None:
 
 
 def test_a_hundred_thousand_rows_are_read_in_seconds() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     parsed = parse(HEADER.encode() + ROW.encode() * 100_000)
     assert (len(parsed.drafts), parsed.problems) == (100_000, [])
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_all_problems_are_told_up_to_a_bound() -> None:
@@ -278,20 +278,20 @@ def test_no_cell_takes_long_to_refuse(name: str, filling: str) -> None:
     """Each cell of a file in turn is as long as a cell can be."""
     lines = (FILES / name).read_text().splitlines(keepends=True)
     quoted_cell = '"x' + filling * (60_000 // len(filling)) + '"'
-    began = time.perf_counter()
+    began = time.process_time()
     for delimiter, line in ((",", lines[-1]), (";", lines[-1])):
         cells = line.rstrip("\n").split(delimiter)
         for place in range(len(cells)):
             long = delimiter.join([*cells[:place], quoted_cell, *cells[place + 1 :]])
             parse("".join([*lines[:-1], long]).encode())
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_a_hundred_thousand_wrong_kinds_are_refused_quickly() -> None:
     rows = "".join(f"2026-11-20,kind{number},ACME,1,1,\n" for number in range(100_000))
-    began = time.perf_counter()
+    began = time.process_time()
     assert parsed_text(HEADER + rows).more_problems == 100_000 - MOST_PROBLEMS
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 _PIECES = st.one_of(
