@@ -128,6 +128,7 @@ class Valuer:
         self._in_currency: dict[str, list[int]] = {}
         for index, holding in enumerate(holdings.positions):
             self._in_currency.setdefault(holding.currency, []).append(index)
+        self._currencies = holdings.currencies
         self._rates: dict[str, RatePoint] = {}
         self._positions = [
             PositionValue(holding, holding.terms, None, None, "no_price") for holding in holdings.positions
@@ -158,15 +159,16 @@ class Valuer:
             touched = {indexes[symbol] for symbol in symbols if symbol in indexes}
             for currency in new_rates:
                 touched.update(self._in_currency.get(currency, ()))
-            is_as_before = True
             for index in touched:
                 before = positions[index]
                 holding = before.holding
                 price = prices.get(holding.symbol)
                 after = positions[index] = value_asset(holding, price, self._rate(holding.currency))
-                is_as_before &= self._exchange(before, after)
-            if not is_as_before:
+                self._exchange(before, after)
+            if self._must_survey:
                 self._survey()
+            elif self._must_find_oldest:
+                self._find_oldest()
             if new_rates:
                 self._cash = _value_all_cash(self.holdings, self._rate)
             self._valuation = self._sum_up(tuple(sorted(touched)), bool(new_rates), at)
@@ -175,7 +177,7 @@ class Valuer:
     def _take_rates(self, rates: Mapping[str, RatePoint], at: datetime) -> list[str]:
         """Returns the currencies whose rate is new, gone, or too old by now."""
         moved: list[str] = []
-        for currency in self.holdings.currencies:
+        for currency in self._currencies:
             point = rates.get(currency)
             if point is not None and at - point.as_of > OLDEST:
                 point = None
@@ -193,12 +195,13 @@ class Valuer:
         point = self._rates.get(currency)
         return None if point is None else point.value
 
-    def _exchange(self, before: PositionValue, after: PositionValue) -> bool:
-        """Brings the sums up to date; returns whether the position is known as well as before."""
+    def _exchange(self, before: PositionValue, after: PositionValue) -> None:
+        """Brings the sums up to date."""
         if before.daily_change is None or after.daily_change is None:
             self._add(before, -1)
             self._add(after, 1)
-            return False
+            self._must_survey = True
+            return
         assert before.value is not None and before.unrealized is not None
         assert after.value is not None and after.unrealized is not None
         self._value += after.value - before.value
@@ -206,9 +209,11 @@ class Valuer:
         self._price += after.price - before.price
         self._currency += after.currency - before.currency
         self._trades += after.trades - before.trades
-        if before.point is None or after.point is None or self._oldest_price_at is None:
-            return False
-        return before.point.as_of != self._oldest_price_at and after.point.as_of >= self._oldest_price_at
+        oldest = self._oldest_price_at
+        if before.point is None or after.point is None or oldest is None:
+            self._must_survey = True
+        elif before.point.as_of == oldest or after.point.as_of < oldest:
+            self._must_find_oldest = True
 
     def _add(self, position: PositionValue, sign: int) -> None:
         moved = position.holding.moved
@@ -224,7 +229,7 @@ class Valuer:
             self._fees -= sign * moved.fees
 
     def _survey(self) -> None:
-        """Looks at all positions for what no sum tells: which are unknown, and the oldest price."""
+        """Looks at all positions for what no sum tells."""
         held = [position for position in self._positions if position.holding.quantity]
         self._held = len(held)
         self._unpriced = tuple(
@@ -235,21 +240,24 @@ class Valuer:
             for position in self._positions
             if position.value is not None and position.daily_change is None
         )
-        self._oldest_price_at = min(
-            (position.point.as_of for position in held if position.point and position.value is not None),
-            default=None,
-        )
+        self._must_survey = False
+        self._find_oldest()
+
+    def _find_oldest(self) -> None:
+        times = [
+            position.point.as_of
+            for position in self._positions
+            if position.point is not None and position.value is not None and position.holding.quantity
+        ]
+        self._oldest_price_at = min(times, default=None)
+        self._must_find_oldest = False
 
     def _sum_up(self, touched: tuple[int, ...], has_new_rates: bool, at: datetime) -> Valuation:
         cash = self._cash
-        components = Components(
-            self._price,
-            self._currency + cash.components.currency,
-            self._trades,
-            self._income + cash.components.income,
-            self._fees + cash.components.fees,
-        )
-        total, change, flow = self._value + cash.value, components.total, self._flow + cash.flow
+        by_rates = self._currency + cash.components.currency
+        income, fees = self._income + cash.components.income, self._fees + cash.components.fees
+        change = self._price + by_rates + self._trades + income + fees
+        total, flow = self._value + cash.value, self._flow + cash.flow
         # Inflows count from the start of the day, outflows until its end.
         base = total - change + max(ZERO, -flow)
         count, unpriced = self._held + cash.count, len(self._unpriced) + cash.unpriced_count
@@ -261,7 +269,7 @@ class Valuer:
             total_value=total,
             daily_change=change,
             daily_change_percent=percent(change, base),
-            components=components,
+            components=Components(self._price, by_rates, self._trades, income, fees),
             cash=cash.value,
             unrealized=self._unrealized,
             cash_fx=cash.fx,

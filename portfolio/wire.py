@@ -5,19 +5,21 @@ structs are encoded as they are; `plain` makes of them what REST and tests read.
 """
 
 from datetime import UTC, datetime
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation, localcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from portfolio.arithmetic import EXACT, HUNDRED, PERCENT, RATIO, div, minor_unit, shown
+from portfolio.arithmetic import HUNDRED, PERCENT, RATIO, div, minor_unit
 
 if TYPE_CHECKING:
     from portfolio.positions import CashValue, Components, PositionValue
     from portfolio.valuation import Valuation
 
 Number = Decimal | None
+# Wide enough for every sum and product here; and what is current costs half of what is handed over.
+_ROUNDING = Context(prec=200, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 # What of a position ticks do not change, in the order of PositionWire.
 PositionConstants = tuple[
     str, str, str, Decimal, Number, Number, Number, Number, Number, Number, Number, str | None
@@ -150,21 +152,22 @@ def portfolio_wire(valuation: "Valuation", complete: bool, receipt: str | None) 
     holdings, unit = valuation.holdings, minor_unit(valuation.holdings.currency)
     positions, cash = valuation.positions, valuation.cash_positions
     sent = positions if complete else [positions[index] for index in valuation.touched]
-    with localcontext(EXACT):
-        change, total = shown(valuation.daily_change, unit), valuation.total_value
+    percent = valuation.daily_change_percent
+    with localcontext(_ROUNDING):
+        change, total = _rounded(valuation.daily_change, unit), valuation.total_value
         return PortfolioWire(
             holdings.facts.id,
             holdings.facts.name,
             holdings.currency,
-            shown(total, unit),
+            _rounded(total, unit),
             change,
-            shown(valuation.daily_change_percent, PERCENT),
+            None if percent is None else _rounded(percent, PERCENT),
             _explain(valuation.components, unit, change),
-            shown(valuation.cash, unit),
-            shown(valuation.unrealized, unit),
-            shown(valuation.cash_fx, unit),
-            shown(valuation.external_flows, unit),
-            shown(valuation.coverage, RATIO),
+            _rounded(valuation.cash, unit),
+            _rounded(valuation.unrealized, unit),
+            _rounded(valuation.cash_fx, unit),
+            _rounded(valuation.external_flows, unit),
+            _rounded(valuation.coverage, RATIO),
             tuple([UnpricedWire(name, reason) for name, reason in valuation.unpriced]),
             valuation.unexplained,
             wire_time(valuation.oldest_price_at),
@@ -180,23 +183,36 @@ def portfolio_wire(valuation: "Valuation", complete: bool, receipt: str | None) 
 
 
 def _position_wire(position: "PositionValue", total: Decimal, unit: Decimal) -> PositionWire:
-    point = position.point
-    value, change, components = position.value, shown(position.daily_change, unit), position.components
-    weight = div(HUNDRED * value, total) if value is not None and total > 0 else None
+    holding, point = position.holding, position.point
+    value, unrealized, by_price = position.value, position.unrealized, position.unrealized_price
+    if value is None or unrealized is None or by_price is None:
+        worth = gain = gain_by_price = gain_by_rate = gain_percent = weight = None
+    else:
+        worth, gain = _rounded(value, unit), _rounded(unrealized, unit)
+        gain_by_price, gain_by_rate = _rounded(by_price, unit), _rounded(unrealized - by_price, unit)
+        cost = holding.cost_base
+        gain_percent = _percent(unrealized, abs(cost)) if cost else None
+        weight = _percent(value, total) if total > 0 else None
+    change = explain = change_percent = None
+    if position.daily_change is not None:
+        change, components = _rounded(position.daily_change, unit), position.components
+        explain = None if components is None else _explain(components, unit, change)
+        base = position.terms.day_base
+        change_percent = _percent(position.daily_change, base) if base else None
     return PositionWire(
-        *position.holding.constants,
+        *holding.constants,
         point.price if point else None,
         position.rate,
-        shown(value, unit),
+        worth,
         position.terms.previous_close,
         change,
-        shown(position.daily_change_percent, PERCENT),
-        _explain(components, unit, change) if components is not None and change is not None else None,
-        shown(position.unrealized, unit),
-        shown(position.unrealized_price, unit),
-        shown(position.unrealized_currency, unit),
-        shown(position.unrealized_percent, PERCENT),
-        shown(weight, PERCENT),
+        change_percent,
+        explain,
+        gain,
+        gain_by_price,
+        gain_by_rate,
+        gain_percent,
+        weight,
         wire_time(point.as_of) if point else None,
         point.source if point else None,
         point.session if point else None,
@@ -206,14 +222,18 @@ def _position_wire(position: "PositionValue", total: Decimal, unit: Decimal) -> 
 
 
 def _cash_wire(position: "CashValue", unit: Decimal) -> CashWire:
-    holding, change, components = position.holding, shown(position.daily_change, unit), position.components
+    holding, components = position.holding, position.components
+    change = explain = None
+    if position.daily_change is not None and components is not None:
+        change = _rounded(position.daily_change, unit)
+        explain = _explain(components, unit, change)
     return CashWire(
         holding.currency,
-        shown(holding.amount, minor_unit(holding.currency)),
+        _rounded(holding.amount, minor_unit(holding.currency)),
         position.rate,
-        shown(position.value, unit),
+        None if position.value is None else _rounded(position.value, unit),
         change,
-        _explain(components, unit, change) if components is not None and change is not None else None,
+        explain,
         wire_time(holding.baseline.at),
         holding.receivable,
     )
@@ -221,8 +241,18 @@ def _cash_wire(position: "CashValue", unit: Decimal) -> CashWire:
 
 def _explain(components: "Components", unit: Decimal, change: Decimal) -> ExplainWire:
     """Rounds each component, and names what is missing to the rounded change."""
-    price, currency = shown(components.price, unit), shown(components.currency, unit)
-    trades, income = shown(components.trades, unit), shown(components.income, unit)
-    fees = shown(components.fees, unit)
+    price, currency = _rounded(components.price, unit), _rounded(components.currency, unit)
+    trades, income = _rounded(components.trades, unit), _rounded(components.income, unit)
+    fees = _rounded(components.fees, unit)
     rounding = change - price - currency - trades - income - fees
     return ExplainWire(price, currency, trades, income, fees, rounding)
+
+
+def _rounded(number: Decimal, unit: Decimal) -> Decimal:
+    """As `arithmetic.shown`, in the context of `portfolio_wire`; a rounded loss is never -0.00."""
+    rounded = number.quantize(unit)
+    return rounded if rounded else rounded.copy_abs()
+
+
+def _percent(part: Decimal, whole: Decimal) -> Decimal:
+    return _rounded(div(HUNDRED * part, whole), PERCENT)

@@ -161,6 +161,13 @@ def test_money_is_rounded_half_to_even_at_the_wire_and_nowhere_else() -> None:
     assert wire["daily_change"] == D("0.02")  # 0.015
 
 
+def test_a_rounded_loss_is_never_minus_zero() -> None:
+    rows = [make_row("buy", days_ago(4), quantity="1", price="1")]
+    wire = value(holdings(rows), {"ACME": point("0.9999", "1")}).as_wire()
+    assert (str(wire["daily_change"]), str(wire["unrealized"])) == ("0.00", "0.00")
+    assert {str(part) for part in wire["positions"][0]["explain"].values()} == {"0.00"}
+
+
 def test_cash_has_the_day_of_currencies() -> None:
     rows = [make_row("deposit", datetime(2026, 11, 18, hour, tzinfo=UTC), amount="100") for hour in (21, 23)]
     valuation = value(holdings(rows), {})
@@ -226,10 +233,10 @@ def test_a_price_comes_goes_and_the_oldest_is_always_told() -> None:
     valuer = Valuer(held, {}, euros("1.2"), NOW)
     assert valuer.valuation().oldest_price_at is None
     assert valuer.update(prices, euros("1.2"), prices, NOW).oldest_price_at == days_ago(1)
-    prices["SAP"] = point("1", "1")
-    assert valuer.update(prices, euros("1.2"), {"SAP"}, NOW).oldest_price_at == NOW
     prices["ACME"] = point("1", "1", days_ago(2))
     assert valuer.update(prices, euros("1.2"), {"ACME"}, NOW).oldest_price_at == days_ago(2)
+    prices["SAP"] = point("1", "1")
+    assert valuer.update(prices, euros("1.2"), {"SAP"}, NOW).oldest_price_at == days_ago(2)
     del prices["ACME"]
     assert valuer.update(prices, euros("1.2"), {"ACME"}, NOW).unpriced == (("ACME", "no_price"),)
     assert valuer.valuation().oldest_price_at == NOW
