@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from assets.rates import RatePoint
-from portfolio.ledger import Kind, LotMethod, Row, replay
+from portfolio.ledger import LotMethod, Row, replay
 from portfolio.positions import PricePoint
 from portfolio.valuation import Valuation, value
 from portfolio.windows import Baseline, Holdings, PortfolioFacts, cash_key, hold
@@ -17,19 +17,20 @@ from tests.portfolio.ledgers import (
     ASSETS,
     BASE,
     CURRENCIES,
-    KINDS,
     START,
     Draft,
     bookable,
+    drafts,
     make_rows,
     price_table,
     rate_table,
+    trades,
 )
 
 KEYS = (*(asset[0] for asset in ASSETS), *map(cash_key, CURRENCIES))
 # Rows come every seven hours; a baseline may lie between two of them or on one.
 STEP = timedelta(hours=3, minutes=30)
-ROWS = 14
+ROWS = 10
 
 
 class Market(NamedTuple):
@@ -84,22 +85,8 @@ class Market(NamedTuple):
         return {currency: RatePoint(rate, self.moment) for currency, rate in rate_table(self.rates).items()}
 
 
-# One number makes a whole row: drawing each of its fields costs ten times what all else does, and a failing example
-# shrinks by its rows as well.
+# One number makes a whole market, because drawing its fields one by one takes longer than valuing at them.
 SEEDS = st.integers(0, 2**24 - 1)
-
-
-def _draft(seed: int, kinds: Sequence[Kind] = KINDS, assets: int = len(ASSETS)) -> Draft:
-    dice = Random(seed)
-    return Draft(
-        kind=dice.choice(kinds),
-        asset=dice.randrange(assets),
-        size=dice.choice((dice.randint(1, 100), dice.randint(1, 10**6))),
-        money=dice.choice((0, dice.randint(0, 10**6), dice.randint(0, 10**6))),
-        fee=dice.choice((0, dice.randint(0, 999))),
-        rate=dice.randint(500, 1500),
-        pick=dice.randint(0, 2**12),
-    )
 
 
 def _market(seed: int, is_even: bool) -> Market:
@@ -129,8 +116,8 @@ markets = SEEDS.map(lambda seed: _market(seed, is_even=False))
 # All windows begin together, so that no row is split between two.
 even_markets = SEEDS.map(lambda seed: _market(seed, is_even=True))
 moves = SEEDS.map(lambda seed: _move(Random(seed)))
-ledgers = st.lists(SEEDS.map(_draft), min_size=1, max_size=ROWS)
-trades = st.lists(SEEDS.map(lambda seed: _draft(seed, ("buy", "sell"), 1)), min_size=2, max_size=4)
+ledgers = st.lists(drafts, min_size=1, max_size=ROWS)
+days = st.lists(trades, min_size=2, max_size=4)
 
 
 class Move(NamedTuple):

@@ -31,6 +31,7 @@ from tests.portfolio.markets import (
     STEP,
     Market,
     Move,
+    days,
     even_markets,
     facts,
     holdings_of,
@@ -39,7 +40,6 @@ from tests.portfolio.markets import (
     markets,
     moves,
     quantities,
-    trades,
     valuation_of,
 )
 
@@ -130,7 +130,7 @@ INDEPENDENT = frozenset(
 
 
 @often
-@given(ledgers, trades, st.integers(0, 28), markets, methods)
+@given(ledgers, days, st.integers(0, 28), markets, methods)
 def test_the_order_of_a_days_trades_changes_lots_and_nothing_else(
     drawn: list[Draft], of_one_day: list[Draft], place: int, market: Market, method: Any
 ) -> None:

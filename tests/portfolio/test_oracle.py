@@ -72,7 +72,9 @@ def test_the_day_is_the_difference_of_two_states(drawn: list[Draft], market: Mar
 @often
 @given(ledgers)
 def test_average_cost_is_the_cost_of_one_unit_of_a_pool(drawn: list[Draft]) -> None:
-    rows = bookable([row for row in make_rows(drawn) if row.kind in oracle.KINDS], "average")
+    # A quantity that a split rounds makes a unit of a tiny pool dearer by more than anything is rounded.
+    rows = [row for row in make_rows(drawn) if row.kind in oracle.KINDS and row.denominator <= 1]
+    rows = bookable(rows, "average")
     books = replay(rows, short_sales=True, method="average", base=BASE)
     last = max((row.time for row in rows), default=None)
     if last is None:
