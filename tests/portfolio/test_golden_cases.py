@@ -15,7 +15,7 @@ from portfolio.valuation import PricePoint, Valuation, revalue, value
 from portfolio.windows import PortfolioFacts, hold
 from tests.portfolio.checks import PARTS, check_explained, check_lifetime
 from tests.portfolio.golden import FIVE, Figures, Golden, opened, row, utc
-from tests.portfolio.golden_more import MORE
+from tests.portfolio.golden_more import MORE, deposit
 
 CASES = {**FIVE, **MORE}
 HELD = ("quantity", "cost", "cost_base", "realized", "realized_base", "average_cost")
@@ -150,3 +150,63 @@ def test_a_rate_is_the_inverse_or_a_cross_and_as_old_as_its_older_leg() -> None:
     assert total("INR", "SHOP", now).total_value == Decimal("10556.24")  # 100·1.27·83.12
     assert total("INR", "SHOP", now).rates["GBP"].legs == ("GBPUSD", "USDINR")
     assert total("INR", "SHOP", now + timedelta(seconds=1)).unpriced == (("SHOP", "no_rate"),)
+
+
+def test_the_official_close_is_tonights_value_and_tomorrows_baseline() -> None:
+    bought = row("2026-01-06 15:00", "buy", symbol="ACME", quantity="10", price="90")
+    dollars = {"cash:USD": opened("2026-11-18 22:00", "2026-11-20 22:00")}
+    today = Golden(
+        base="USD",
+        now="2026-11-19 21:30",  # shut for half an hour; the last trade was at 101.50, the official close is 101.20
+        rows=(deposit("900"), bought),
+        baselines={"ACME": opened("2026-11-18 21:00", "2026-11-20 14:30", "100.00"), **dollars},
+        prices={"ACME": "101.20"},
+        positions={},
+        total={},
+        flows="900",
+    )
+    morning = replace(today, now="2026-11-20 14:29")
+    opening = replace(
+        today,
+        now="2026-11-20 14:30",  # by the clock: nobody has traded yet
+        baselines={"ACME": opened("2026-11-19 21:00", "2026-11-23 14:30", "101.20"), **dollars},
+    )
+    found = [valuation_of(case) for case in (today, morning, opening)]
+    assert [one.daily_change for one in found] == [Decimal("12.00"), Decimal("12.00"), Decimal(0)]
+    assert {one.total_value for one in found} == {Decimal("1012.00")}
+    assert [one.holdings.valid_until for one in found[:2]] == [utc("2026-11-20 14:30")] * 2
+
+
+def test_a_delay_and_another_sources_previous_close_change_no_baseline() -> None:
+    """At 09:35 in New York a feed that is 15 minutes behind still tells yesterday's close."""
+    now = utc("2026-11-19 14:35")
+    books = replay([row("2026-01-06 15:00", "buy", symbol="ACME", quantity="10", price="90")], until=now)
+    baselines = {
+        "ACME": opened("2026-11-18 21:00", "2026-11-20 14:30", "100.00"),
+        "cash:USD": opened("2026-11-18 22:00", "2026-11-19 22:00"),
+    }
+    holdings = hold(PortfolioFacts(id=1, name="", currency="USD"), books, {}, baselines, now)
+
+    def change(price: str, as_of: str, previous_close: str, source: str) -> Decimal:
+        close = Decimal(previous_close)
+        point = PricePoint(price=Decimal(price), as_of=utc(as_of), previous_close=close, source=source)
+        return value(holdings, {"ACME": point}).daily_change
+
+    assert change("100.00", "2026-11-18 21:00", "98.00", "polygon") == 0
+    assert change("100.40", "2026-11-19 14:31", "98.00", "polygon") == Decimal("4.00")
+    assert change("100.40", "2026-11-19 14:31", "99.95", "yahoo") == Decimal("4.00")
+
+
+def test_in_another_base_currency_nothing_of_the_first_is_left() -> None:
+    """The rows of a portfolio in euros, booked for one in dollars: then no rate has moved anything."""
+    euros = MORE["a rate moves while the share market is shut"]
+    dollars = replace(
+        euros,
+        base="USD",
+        rows=tuple(replace(row, rate=Decimal(1)) for row in euros.rows),
+        rates={},
+    )
+    valuation = valuation_of(dollars)
+    assert (valuation.total_value, valuation.daily_change) == (Decimal("2100.00"), Decimal("20.00"))
+    assert (valuation.components.currency, valuation.cash_fx) == (0, 0)
+    assert (valuation.holdings.flows, valuation.unrealized) == (Decimal("2000.00"), Decimal("100.00"))
