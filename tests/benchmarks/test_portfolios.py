@@ -61,7 +61,7 @@ def test_what_is_inserted_in_bulk_is_what_the_ledger_says(made: list[int]) -> No
         before = sorted(portfolio.positions.values_list("asset_id", "quantity"))
         portfolio.rebuild()
         assert sorted(portfolio.positions.values_list("asset_id", "quantity")) == before
-        assert len(before) == 5 and portfolio.holdings().cash > 0
+        assert len(before) == 5 and portfolio.holdings().cash[0].amount > 0
 
 
 def test_a_full_valuation_is_measured_a_position(made: list[int]) -> None:
