@@ -62,6 +62,8 @@ class Asset(models.Model):
     multiplier = ExactDecimalField(default=1)
     calendar = models.CharField(max_length=16, default="24/7", validators=[validate_calendar])
     may_be_negative = models.BooleanField(default=False, help_text="Prices of zero and below are real.")
+    # The first and the last day of its life; nothing can be booked before the first.
+    listed_on = models.DateField(null=True, blank=True)
     expires_on = models.DateField(null=True, blank=True)
     current_price = ExactDecimalField(null=True, blank=True, editable=False)
     price_as_of = models.DateTimeField(null=True, blank=True, editable=False)
@@ -87,6 +89,12 @@ class Asset(models.Model):
                 condition=~models.Q(base_currency=""),
                 name="one_asset_per_currency_pair",
             ),
+            models.CheckConstraint(
+                condition=models.Q(listed_on__isnull=True)
+                | models.Q(expires_on__isnull=True)
+                | models.Q(expires_on__gte=models.F("listed_on")),
+                name="asset_expires_after_it_is_listed",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -104,6 +112,8 @@ class Asset(models.Model):
             problems["base_currency"] = f"expected another currency than {self.currency}"
         if self.multiplier is not None and self.multiplier <= 0:
             problems["multiplier"] = f"expected more than 0, was {self.multiplier:f}"
+        if self.listed_on and self.expires_on and self.expires_on < self.listed_on:
+            problems["expires_on"] = f"expected {self.listed_on} or later, was {self.expires_on}"
         if problems:
             raise ValidationError(problems)
 

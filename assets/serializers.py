@@ -162,6 +162,7 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
             "multiplier",
             "calendar",
             "may_be_negative",
+            "listed_on",
             "expires_on",
             "sources",
             "price",

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from assets.calendars import calendar_named
-from assets.models import Asset
+from assets.models import Asset, midnight_of
 from assets.rates_store import PastRates
 from portfolio import events
 from portfolio.columns import ALL, VALUED, kinds_with, problems
@@ -147,9 +147,15 @@ def check_alone(entry: Transaction) -> None:
 
 
 def _check_lifetime(asset: Asset | None, moment: datetime) -> None:
-    listed = getattr(asset, "listed_on", None)
-    if asset is not None and listed is not None and moment.date() < listed:
-        raise ValidationError({"time": f"expected {listed} or later: {asset.symbol} did not exist before"})
+    if asset is None or asset.listed_on is None:
+        return
+    begin = midnight_of(asset.calendar, asset.listed_on)
+    # A day of currencies begins on the evening before.
+    session = calendar_named(asset.calendar).of_date(asset.listed_on)
+    if moment < (begin if session is None else min(begin, session.open)):
+        raise ValidationError(
+            {"time": f"expected {asset.listed_on} or later: {asset.symbol} did not exist before"}
+        )
 
 
 def _check_reversal(entry: Transaction, reversed_: Transaction) -> None:

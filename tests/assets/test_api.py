@@ -48,6 +48,7 @@ def test_an_asset_is_added_once(client: APIClient) -> None:
         "multiplier": 1,
         "calendar": "24/7",
         "may_be_negative": False,
+        "listed_on": None,
         "expires_on": None,
         "sources": [],
         "price": None,
@@ -81,6 +82,8 @@ def test_an_asset_is_added_once(client: APIClient) -> None:
         ({"multiplier": "0.00000000000000001", "currency": "GBX"}, "multiplier"),
         ({"may_be_negative": "perhaps"}, "may_be_negative"),
         ({"expires_on": "soon"}, "expires_on"),
+        ({"listed_on": "2026-02-30"}, "listed_on"),
+        ({"listed_on": "2026-12-18", "expires_on": "2026-12-17"}, "expires_on"),
     ],
 )
 def test_a_wrong_asset_says_which_field_is_wrong(
@@ -130,6 +133,7 @@ def test_an_option_has_its_multiplier_its_calendar_and_an_end(client: APIClient)
         "multiplier": 100,
         "calendar": "XNYS",
         "may_be_negative": True,
+        "listed_on": "2026-03-02",
         "expires_on": "2026-12-18",
     }
     assert client.post("/api/assets/", option).status_code == 201

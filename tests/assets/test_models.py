@@ -32,6 +32,7 @@ D = Decimal
         ({"calendar": "Wall Street"}, "calendar"),
         ({"multiplier": D(0)}, "multiplier"),
         ({"multiplier": D(-1)}, "multiplier"),
+        ({"listed_on": date(2026, 12, 18), "expires_on": date(2026, 12, 17)}, "expires_on"),
     ],
 )
 def test_a_form_names_the_column_that_is_wrong(columns: dict[str, Any], field: str) -> None:
@@ -58,6 +59,13 @@ def test_options_bonds_indices_and_metals_are_assets_and_futures_are_not() -> No
 def test_the_database_knows_what_a_currency_pair_is(columns: dict[str, str]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         make_asset("A", **columns)
+
+
+def test_the_database_lets_nothing_expire_before_it_is_listed() -> None:
+    day = date(2026, 12, 18)
+    make_asset("A", listed_on=day, expires_on=day)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        make_asset("B", listed_on=day, expires_on=day - timedelta(days=1))
 
 
 def test_there_is_one_asset_for_a_currency_pair() -> None:

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -131,6 +131,29 @@ def test_a_trade_before_its_asset_existed_is_refused(portfolio: Portfolio, acme:
     found = problems(portfolio, "buy", 6, asset=acme, quantity="1", price="1", rate="1")
     assert "ACME did not exist before" in found["time"][0]
     book(portfolio, "buy", 4, asset=acme, quantity="1", price="1", rate="1")
+
+
+@pytest.mark.parametrize(
+    ("calendar", "too_early", "in_time"),
+    [
+        ("24/7", "2026-11-15T23:59:59+00:00", "2026-11-16T00:00:00+00:00"),
+        # Nine hours before London.
+        ("XTKS", "2026-11-15T14:59:59+00:00", "2026-11-15T15:00:00+00:00"),
+        # Monday's session opens on Sunday at 17:00 in New York.
+        ("FX", "2026-11-15T21:59:59+00:00", "2026-11-15T22:00:00+00:00"),
+    ],
+)
+def test_an_assets_first_day_begins_where_its_exchange_is(
+    portfolio: Portfolio, acme: Asset, calendar: str, too_early: str, in_time: str
+) -> None:
+    acme.listed_on, acme.calendar = date(2026, 11, 16), calendar
+    acme.save()
+    values: dict[str, Any] = {"portfolio": portfolio, "type": "buy", "asset": acme, "currency": "USD"}
+    values |= {"quantity": D(1), "price": D(1), "rate": D(1)}
+    with pytest.raises(ValidationError) as caught:
+        Transaction(**values, time=datetime.fromisoformat(too_early)).full_clean()
+    assert set(caught.value.message_dict) == {"time"}
+    Transaction(**values, time=datetime.fromisoformat(in_time)).full_clean()
 
 
 @pytest.mark.parametrize(
