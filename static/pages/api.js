@@ -4,10 +4,19 @@ export class ApiError extends Error {
   /**
    * @param {number} status  0: the server was not reached
    * @param {string} message
+   * @param {any} [body]  the server's JSON, if it sent any
    */
-  constructor(status, message) {
+  constructor(status, message, body = null) {
     super(message);
     this.status = status;
+    this.body = body;
+  }
+
+  /** @returns {Record<string, string>} what is wrong, by field; empty if the refusal names none */
+  get fields() {
+    const { body } = this;
+    if (body === null || typeof body !== "object" || Array.isArray(body)) return {};
+    return Object.fromEntries(Object.entries(body).map(([field, texts]) => [field, flatten(texts)]));
   }
 
   get isSignedOut() {
@@ -25,14 +34,29 @@ export function onSignedOut(/** @type {() => void} */ fn) {
 
 /**
  * @param {string} path
- * @param {{method?: string, body?: any, signal?: AbortSignal}} [options]
+ * @param {{method?: string, body?: any, signal?: AbortSignal, exact?: boolean}} [options]  a body is sent as JSON, a
+ *   form as it is; `exact` numbers come as the text that the server wrote, where the browser can
  * @returns {Promise<any>} the JSON answer, or null for an empty one
  */
-export async function api(path, { method = "GET", body, signal } = {}) {
+export async function api(path, { method = "GET", body, signal, exact = false } = {}) {
   const response = await reach(path, method, body, signal);
-  if (response.ok) return response.status === 204 ? null : response.json();
+  if (response.ok) {
+    if (response.status === 204) return null;
+    return exact ? JSON.parse(await response.text(), asWritten) : response.json();
+  }
   if (response.status === 401) for (const fn of signedOut) fn();
-  throw new ApiError(response.status, await reason(response));
+  const answer = await response.json().catch(() => null);
+  throw new ApiError(response.status, flatten(answer) || `The server answered ${response.status}.`, answer);
+}
+
+/**
+ * A number with more digits than JavaScript's keeps them as text; older browsers do not tell what was written.
+ * @param {string} _key
+ * @param {any} value
+ * @param {{source?: string}} [context]
+ */
+export function asWritten(_key, value, context) {
+  return typeof value === "number" ? (context?.source ?? String(value)) : value;
 }
 
 /**
@@ -65,9 +89,10 @@ async function reach(path, method, body, signal) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const isForm = body instanceof FormData; // whose type, with its boundary, is the browser's to say
+  if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
   try {
-    return await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    return await fetch(path, { method, headers, signal, body: body === undefined || isForm ? body : JSON.stringify(body) });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, "The server can't be reached.");
@@ -79,17 +104,12 @@ function csrfToken() {
   return document.querySelector("input[name=csrfmiddlewaretoken]")?.getAttribute("value") ?? "";
 }
 
-async function reason(/** @type {Response} */ response) {
-  const body = await response.json().catch(() => null);
-  return flatten(body) || `The server answered ${response.status}.`;
-}
-
 /**
  * DRF answers {detail}, {field: [texts]} or a list; people get the texts.
  * @param {any} body
  * @returns {string}
  */
-function flatten(body) {
+export function flatten(body) {
   if (typeof body === "string") return body;
   if (Array.isArray(body)) return body.map(flatten).filter(Boolean).join(" ");
   if (body === null || typeof body !== "object") return "";

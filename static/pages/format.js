@@ -2,6 +2,8 @@
 
 const DASH = "—";
 const MINUS = "\u2212";
+const ISO_CURRENCIES = new Set(Intl.supportedValuesOf("currency"));
+const COINS = new Set(["BTC", "ETH", "SOL", "XBT"]); // whose smallest unit the server rounds to
 /** @type {Map<string, Intl.NumberFormat>} */
 const formats = new Map();
 
@@ -78,13 +80,30 @@ export function arrow(/** @type {any} */ value) {
 export function money(value, currency, { sign = false } = {}) {
   if (!isNumber(value)) return DASH;
   const signDisplay = sign ? "exceptZero" : "auto";
-  // Codes such as USDT or GBp (pence) are not ISO 4217: shown beside the number instead of guessed at.
-  if (!/^[A-Z]{3}$/.test(currency)) {
+  // Codes such as USDT, BTC or GBp (pence) are not ISO 4217: shown beside the number instead of guessed at.
+  if (!ISO_CURRENCIES.has(currency)) {
     const number = format(/** @type {any} */ ({ minimumFractionDigits: 2, maximumFractionDigits: 8, signDisplay }));
     return typographic(`${number.format(value)} ${currency}`);
   }
   const options = { style: "currency", currency, currencyDisplay: "narrowSymbol", signDisplay };
   return typographic(format(/** @type {any} */ (options)).format(value));
+}
+
+/** How many decimals the server rounds a currency's money to. */
+export function minorDigits(/** @type {string} */ currency) {
+  if (COINS.has(currency)) return 8;
+  if (!ISO_CURRENCIES.has(currency)) return 2;
+  return new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits ?? 2;
+}
+
+/**
+ * Adds rounded money up to the last digit: doubles alone would make 0.1 + 0.2 more than 0.3.
+ * @param {Array<number|null|undefined>} amounts
+ * @param {string} currency
+ */
+export function addUp(amounts, currency) {
+  const unit = 10 ** minorDigits(currency);
+  return amounts.reduce((/** @type {number} */ sum, amount) => sum + Math.round((amount ?? 0) * unit), 0) / unit;
 }
 
 export function quantity(/** @type {any} */ value) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test as anyTest } from "node:test";
 
-import { arrow, compact, decimals, money, percent, price, priceDigits, signed } from "../../static/pages/format.js";
+import { addUp, arrow, compact, decimals, minorDigits, money, percent, price, priceDigits, signed } from "../../static/pages/format.js";
 
 // The reader's locale decides how numbers look; these are the American ones.
 const { locale } = new Intl.NumberFormat().resolvedOptions();
@@ -34,7 +34,15 @@ test("money follows its currency, and one that is no ISO code stands beside the 
   assert.equal(money(-5, "EUR", { sign: true }), "\u2212€5.00");
   assert.equal(money(5, "USDT"), "5.00 USDT");
   assert.equal(money(5, "GBp"), "5.00 GBp");
+  assert.equal(money(0.12345678, "BTC"), "0.12345678 BTC");
   assert.equal(money(undefined, "USD"), "—");
+});
+
+test("rounded money adds up to the last digit, in the units that the server rounds to", () => {
+  assert.deepEqual(["USD", "JPY", "KWD", "BTC", "USDT"].map(minorDigits), [2, 0, 3, 8, 2]);
+  assert.equal(addUp([0.1, 0.2], "USD"), 0.3);
+  assert.equal(addUp([1.005, -1.005, null], "KWD"), 0);
+  assert.equal(addUp([0.1, 0.00000001], "BTC"), 0.10000001);
 });
 
 test("volumes are short", () => {
