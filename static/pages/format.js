@@ -127,6 +127,13 @@ export function moment(/** @type {string|null|undefined} */ iso) {
   return date.toDateString() === new Date().toDateString() ? clockTime.format(date) : dayAndTime.format(date);
 }
 
+const plainDate = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
+
+/** A date that is no moment: the same for readers in every zone. */
+export function date(/** @type {string} */ text) {
+  return plainDate.format(new Date(text));
+}
+
 export function day(/** @type {string} */ iso) {
   return dayOnly.format(new Date(iso));
 }

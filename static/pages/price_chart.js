@@ -2,6 +2,7 @@
 
 import { CandlestickSeries, HistogramSeries, createChart } from "../vendor/lightweight-charts/lightweight-charts.standalone.production.mjs";
 import { all } from "./api.js";
+import { chartColours, chartLayout, tone } from "./chart_looks.js";
 import { memory, part, setAttribute, setDirection, setText } from "./dom.js";
 import { arrow, day, dayTime, percent, price, priceDigits, signed } from "./format.js";
 
@@ -35,7 +36,7 @@ export class PriceChart {
     this.store = store;
     this.figure = /** @type {HTMLElement} */ (root.querySelector("figure"));
     this.message = part(root, "message");
-    this.chart = createChart(part(root, "canvas"), this.#layout());
+    this.chart = createChart(part(root, "canvas"), chartLayout());
     this.bars = this.chart.addSeries(CandlestickSeries, { borderVisible: false });
     this.volumes = this.chart.addSeries(HistogramSeries, { priceFormat: { type: "volume" }, priceScaleId: "", lastValueVisible: false, priceLineVisible: false });
     this.volumes.priceScale().applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
@@ -190,43 +191,11 @@ export class PriceChart {
 
   // --- looks ------------------------------------------------------------------------------------------------------
 
-  /** The sheet's colour as the canvas needs it: resolved for the theme in force. */
-  #tone(/** @type {string} */ name) {
-    const probe = document.createElement("i");
-    probe.style.color = `var(--${name})`;
-    this.root.append(probe);
-    const { color } = getComputedStyle(probe);
-    probe.remove();
-    return color;
-  }
-
-  #layout() {
-    return /** @type {any} */ ({
-      autoSize: true,
-      // The logo needs an inline style, which the Content-Security-Policy forbids; the footer gives the credit.
-      layout: { attributionLogo: false, background: { color: "transparent" }, fontFamily: "Geist, system-ui, sans-serif", fontSize: 11 },
-      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.2 } },
-      timeScale: {
-        borderVisible: false,
-        rightOffset: 1,
-        minBarSpacing: 0.5,
-        tickMarkFormatter: (/** @type {any} */ time) => (typeof time === "number" ? localTick(time) : null),
-      },
-      localization: { timeFormatter: (/** @type {any} */ time) => (typeof time === "number" ? dayTime(new Date(time * 1000).toISOString()) : String(time)) },
-      handleScroll: { vertTouchDrag: false },
-      crosshair: { mode: 0 },
-    });
-  }
-
   #colour() {
-    const [up, down, soft, grid, line, ink] = ["up", "down", "soft", "grid", "line-strong", "ink"].map((name) => this.#tone(name));
-    this.chart.applyOptions({
-      layout: { textColor: soft },
-      grid: { vertLines: { color: "transparent" }, horzLines: { color: grid } },
-      crosshair: { vertLine: { color: line, labelBackgroundColor: ink }, horzLine: { color: line, labelBackgroundColor: ink } },
-    });
+    const [up, down] = ["up", "down"].map((name) => tone(this.root, name));
+    this.chart.applyOptions(chartColours(this.root));
     this.bars.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down });
-    this.tones = { up: this.#tone("up-wash"), down: this.#tone("down-wash") };
+    this.tones = { up: tone(this.root, "up-wash"), down: tone(this.root, "down-wash") };
   }
 
   #recolour() {
@@ -270,13 +239,4 @@ function newBar(time, quote, interval) {
   const { price: close } = quote;
   if (interval === "1m" || quote.window === "24h" || quote.open == null) return { time, open: close, high: close, low: close, close };
   return { time, open: quote.open, high: Math.max(close, quote.high ?? close, quote.open), low: Math.min(close, quote.low ?? close, quote.open), close };
-}
-
-const tickTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const tickDay = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-
-/** Minutes are marked in the reader's own time; the library itself only knows UTC. */
-function localTick(/** @type {number} */ seconds) {
-  const date = new Date(seconds * 1000);
-  return date.getHours() === 0 && date.getMinutes() === 0 ? tickDay.format(date) : tickTime.format(date);
 }
