@@ -1,7 +1,7 @@
 """The shapes of portfolios, their transactions and valuations in REST."""
 
 from datetime import UTC
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any, cast
 
 from django.contrib.auth.models import User
@@ -13,9 +13,9 @@ from rest_framework.request import Request
 
 from assets.fields import validate_currency
 from assets.serializers import ExactDecimal, KnownSymbol, Moment
-from portfolio.booking import change_currency, moment_of_date
-from portfolio.columns import NEEDED
-from portfolio.ledger import ONE, LedgerError
+from portfolio.booking import change_currency, moment_of_date, value_in_base
+from portfolio.columns import NEEDED, VALUED
+from portfolio.ledger import EXACT, ONE, LedgerError
 from portfolio.models import LotMethod, Portfolio, WatchlistItem, validate_time_zone
 from portfolio.transaction import Transaction, rebuild
 
@@ -283,6 +283,10 @@ class TransactionSerializer(serializers.ModelSerializer[Transaction]):
 
     def to_representation(self, instance: Transaction) -> dict[str, Any]:
         shown = super().to_representation(instance)
+        if shown["base_value"] is None and instance.type in VALUED:
+            # Not every value fits into the column; the ledger works these out anew, too.
+            with localcontext(EXACT):
+                shown["base_value"] = value_in_base(instance, instance.portfolio.currency)
         if instance.type in ("deposit", "withdrawal"):
             shown["quantity"] = shown["amount"]
         return shown

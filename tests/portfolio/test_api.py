@@ -294,3 +294,13 @@ def test_the_body_must_be_strict_json(client: APIClient, portfolio: Portfolio) -
         rows_url(portfolio), data="type=deposit", content_type="application/x-www-form-urlencoded"
     )
     assert form.status_code == 415
+
+
+def test_a_value_that_no_column_holds_is_shown_all_the_same(
+    client: APIClient, portfolio: Portfolio, acme: Asset
+) -> None:
+    row = buy(client, portfolio, quantity="0.000000000000000003", price="0.5").json()
+
+    assert str(row["base_value"]) == "1.5e-18"
+    shown = client.get(rows_url(portfolio)).content.decode()
+    assert '"base_value":0.0000000000000000015' in shown
