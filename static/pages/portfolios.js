@@ -2,14 +2,17 @@
 
 import { ApiError, all, api } from "./api.js";
 import { el, part, setDirection, setText, view } from "./dom.js";
+import { FieldErrors } from "./field_errors.js";
 import { arrow, day, money, percent } from "./format.js";
 import { LivePage } from "./live_page.js";
+import { sumsOf } from "./sums.js";
 
 const page = new LivePage({ paint, feedMatters: (source) => shownSources().has(source) });
-/** @type {Map<number, {amount: HTMLElement, today: HTMLElement}>} */
+/** @type {Map<number, {amount: HTMLElement, today: HTMLElement, lack: HTMLElement}>} */
 const cards = new Map();
 const root = view("portfolios");
 const form = /** @type {HTMLFormElement} */ (view("create"));
+const errors = new FieldErrors(form);
 
 void load();
 page.client.connect();
@@ -56,22 +59,20 @@ async function loadValuation(/** @type {number} */ id) {
 function card(/** @type {any} */ { id, name, currency, created_at: created }) {
   const amount = el("span", { class: "amount" }, el("span", { class: "skeleton skeleton-title" }));
   const today = el("span", { text: "\u00a0" });
-  cards.set(id, { amount, today });
+  const lack = el("span", { class: "badge", hidden: true });
+  cards.set(id, { amount, today, lack });
   const meta = el("span", { class: "soft", text: `${currency} · since ${day(created)}` });
-  return el("li", {}, el("a", { class: "card portfolio-card", href: `/portfolios/${id}/`, "data-id": id }, el("strong", { text: name }), meta, amount, today));
+  return el("li", {}, el("a", { class: "card portfolio-card", href: `/portfolios/${id}/`, "data-id": id }, el("strong", { text: name }), meta, amount, today, lack));
 }
 
 async function create() {
-  const error = part(form, "error");
-  error.hidden = true;
-  const data = new FormData(form);
-  const body = { name: String(data.get("name")).trim(), currency: String(data.get("currency")).trim() };
+  errors.clear();
+  const body = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, String(value).trim()]));
   try {
     const made = await api("/api/portfolios/", { method: "POST", body });
     location.assign(`/portfolios/${made.id}/`);
-  } catch (problem) {
-    setText(error, /** @type {Error} */ (problem).message);
-    error.hidden = false;
+  } catch (error) {
+    errors.showRefusal(error, "Not created");
   }
 }
 
@@ -86,7 +87,26 @@ function paint({ portfolios }) {
     const rate = share == null ? "" : ` (${percent(share)})`;
     setText(shown.today, change == null ? "" : `${arrow(change)} ${money(change, currency, { sign: true })}${rate} today`);
     setDirection(shown.today, change);
+    const missing = portfolio.unpriced?.length ?? 0;
+    shown.lack.hidden = missing === 0;
+    setText(shown.lack, `${missing} not priced, not in the total`);
   }
+  paintSums();
+}
+
+/** All portfolios together, a line for each currency; one alone says it itself. */
+function paintSums() {
+  const shown = [...page.store.portfolios.values()].filter(({ portfolio_id: id }) => cards.has(id));
+  const list = view("sums");
+  list.hidden = shown.length < 2;
+  const sums = sumsOf(shown);
+  while (list.children.length > sums.length) list.lastElementChild.remove();
+  sums.forEach(({ currency, total, today }, i) => {
+    const line = list.children[i] ?? list.appendChild(el("li", {}, el("strong", { "data-f": "total" }), " ", el("span", { "data-f": "today" })));
+    setText(part(line, "total"), money(total, currency));
+    setText(part(line, "today"), `${arrow(today)} ${money(today, currency, { sign: true })} today`);
+    setDirection(part(line, "today"), today);
+  });
 }
 
 /** @returns {Set<any>} */
