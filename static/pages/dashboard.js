@@ -2,8 +2,10 @@
 
 import { ApiError, all, api } from "./api.js";
 import { el, memory, part, setAttribute, setText, view } from "./dom.js";
+import { ExplainDialog } from "./explain_dialog.js";
 import { LivePage } from "./live_page.js";
-import { PortfolioHeader, PositionsTable } from "./portfolio_view.js";
+import { PortfolioHeader } from "./portfolio_header.js";
+import { PositionsTable } from "./positions_table.js";
 import { PriceChart } from "./price_chart.js";
 import { SymbolSearch } from "./symbol_search.js";
 import { Watchlist } from "./watchlist.js";
@@ -31,6 +33,10 @@ const assets = new Map();
 /** @type {Set<string>} */
 const asked = new Set(); // symbols that the socket was asked for
 let portfolioId = 0;
+const explain = new ExplainDialog(view("explain"), () => store.portfolios.get(portfolioId));
+
+explain.listen(view("portfolio"));
+explain.listen(view("positions"));
 
 // --- start ------------------------------------------------------------------------------------------------------------
 

@@ -1,46 +1,75 @@
-/** One portfolio: live figures and positions, its transactions, and the form that adds one. */
+/** One portfolio, put together: what it is worth and why, what it holds, its past, its rows, and what changes it. */
 
-import { ApiError, api } from "./api.js";
-import { el, part, setText, view } from "./dom.js";
-import { dayTime, money, price, quantity } from "./format.js";
+import { AddForm } from "./add_form.js";
+import { Allocation } from "./allocation.js";
+import { api } from "./api.js";
+import { ask } from "./ask.js";
+import { CashTable } from "./cash_table.js";
+import { part, setAttribute, setText, view } from "./dom.js";
+import { ExplainDialog } from "./explain_dialog.js";
 import { LivePage } from "./live_page.js";
-import { PortfolioHeader, PositionsTable } from "./portfolio_view.js";
+import { Lots } from "./lots.js";
+import { PortfolioHeader } from "./portfolio_header.js";
+import { PositionsTable } from "./positions_table.js";
+import { gainReport, incomeReport } from "./reports.js";
+import { Returns } from "./returns.js";
+import { openSettings } from "./settings_dialog.js";
 import { fillSymbols } from "./symbol_search.js";
+import { Transactions, timeOf } from "./transactions.js";
+import { ValueChart } from "./value_chart.js";
+import { rowTitle } from "./words.js";
 
-const PAGE_SIZE = 20;
-const TITLES = /** @type {Record<string, string>} */ ({ buy: "Bought", sell: "Sold", deposit: "Deposit", withdrawal: "Withdrawal" });
 const root = view("portfolio");
 const id = Number(root.dataset.id);
-const { currency } = root.dataset;
-const form = /** @type {HTMLFormElement} */ (view("add"));
-const list = view("transactions");
+const { currency, zone, method } = root.dataset;
 
-const page = new LivePage({ paint, feedMatters: (source) => shownSources().has(source) });
+const page = new LivePage({ paint, feedMatters: (source) => shownSources().has(source), onReconnect: loadPast });
 const header = new PortfolioHeader(root);
-const positions = new PositionsTable(view("positions"), { emptyText: "Nothing is held yet. Add a buy below." });
-let listPage = 1;
+const positions = new PositionsTable(view("positions"), { openLots, emptyText: "Nothing is held yet. Add a buy below, or import your rows." });
+const cash = new CashTable(view("cash"));
+const chart = new ValueChart(view("history"), { id, currency, zone });
+const allocation = new Allocation(view("allocation"), id);
+const returns = new Returns(view("returns"), { id, currency });
+const reports = [incomeReport(view("income"), { id, currency }), gainReport(view("gains"), { id, currency })];
+const transactions = new Transactions(view("transactions"), { id, currency, confirmReversal });
+const explain = new ExplainDialog(view("explain"), () => page.store.portfolios.get(id));
+/** @type {Set<Lots>} */
+const openedLots = new Set();
+let ledgerRow = /** @type {number|null|undefined} */ (undefined); // the last one seen
 let left = false;
 
+new AddForm(view("add"), {
+  id,
+  currency,
+  table: JSON.parse(document.getElementById("form-table")?.textContent ?? "{}"),
+  canChooseLots: method !== "average",
+  held: (symbol) => page.store.portfolios.get(id)?.positions.find((one) => one.symbol === symbol),
+  onBooked: () => transactions.first(),
+});
+
+for (const name of ["positions", "cash"]) explain.listen(view(name));
+explain.listen(root);
 page.client.on("portfolio_removed", leave);
 page.client.subscribePortfolio(id);
 page.client.connect();
 void loadValuation();
-void loadTransactions();
+void transactions.load();
+loadPast();
 void fillSymbols(/** @type {HTMLElement} */ (document.getElementById("symbols"))).catch(() => {});
-setNow();
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  void add();
-});
-field("type").addEventListener("change", showFields);
-part(list, "newer").addEventListener("click", () => turn(-1));
-part(list, "older").addEventListener("click", () => turn(1));
-part(root, "rename").addEventListener("click", () => ask("rename", rename));
-part(root, "delete").addEventListener("click", () => ask("delete", remove));
+part(root, "settings").addEventListener("click", () => void settings());
+part(root, "delete").addEventListener("click", () => ask(view("delete"), remove));
 
 async function loadValuation() {
   const answer = await api(`/api/portfolios/${id}/`).catch(() => null);
   if (answer?.valuation && !page.store.portfolios.has(id)) page.store.apply({ type: "portfolio_update", data: answer.valuation });
+}
+
+/** What the socket does not push: days, returns, shares. */
+function loadPast() {
+  void chart.load();
+  void returns.load();
+  void allocation.load();
+  for (const report of reports) void report.load();
 }
 
 /** @param {{portfolios: Set<number>}} changes */
@@ -49,7 +78,23 @@ function paint({ portfolios }) {
   if (!portfolio || !portfolios.has(id)) return;
   header.paint(portfolio);
   positions.paint(portfolio);
+  cash.paint(portfolio);
+  chart.paint(portfolio);
   page.showFeeds();
+  const query = portfolio.receipt ? `?receipt=${portfolio.receipt}` : "";
+  setAttribute(part(view("positions"), "export"), "href", `/api/portfolios/${id}/positions.csv${query}`);
+  noteLedger(portfolio.ledger_row);
+}
+
+/** A row that was booked or reversed, here or anywhere else, changes more than the figures. */
+function noteLedger(/** @type {number|null|undefined} */ row) {
+  if (row === ledgerRow) return;
+  const isNews = ledgerRow !== undefined;
+  ledgerRow = row;
+  if (!isNews) return;
+  void transactions.load();
+  loadPast();
+  for (const lots of openedLots) void lots.load();
 }
 
 /** @returns {Set<any>} */
@@ -57,147 +102,39 @@ function shownSources() {
   return new Set((page.store.portfolios.get(id)?.positions ?? []).map(({ source }) => source));
 }
 
-// --- transactions -----------------------------------------------------------------------------------------------------
-
-async function loadTransactions() {
-  try {
-    const { count, results } = await api(`/api/portfolios/${id}/transactions/?page=${listPage}&page_size=${PAGE_SIZE}`);
-    part(list, "rows").replaceChildren(...results.map(transactionRow));
-    setText(part(list, "count"), count ? String(count) : "");
-    part(list, "empty").hidden = count > 0;
-    part(list, "wrap").hidden = count === 0;
-    const pages = Math.max(1, Math.ceil(count / PAGE_SIZE));
-    part(list, "pager").hidden = pages === 1;
-    setText(part(list, "page"), `Page ${listPage} of ${pages}`);
-    part(list, "newer").disabled = listPage === 1;
-    part(list, "older").disabled = listPage >= pages;
-    complain(list, "");
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 404 && listPage > 1) return turn(-1);
-    complain(list, `Transactions can't be loaded. ${/** @type {Error} */ (error).message}`);
-  }
+function openLots(/** @type {string} */ symbol) {
+  const position = page.store.portfolios.get(id)?.positions.find((one) => one.symbol === symbol) ?? { symbol };
+  const lots = new Lots(id, position, currency);
+  openedLots.add(lots);
+  const close = () => {
+    lots.close();
+    openedLots.delete(lots);
+  };
+  return { element: lots.element, close };
 }
 
-function turn(/** @type {number} */ step) {
-  listPage = Math.max(1, listPage + step);
-  void loadTransactions();
-}
-
-function transactionRow(/** @type {any} */ row) {
-  const isCash = row.type === "deposit" || row.type === "withdrawal";
-  const cost = isCash ? row.amount : row.quantity * row.price;
-  const unit = row.currency || currency;
-  const title = `${TITLES[row.type] ?? row.type} ${row.symbol ?? ""}`.trim();
-  const remove = el("button", {
-    class: "icon-button remove",
-    type: "button",
-    text: "✕",
-    title: "Delete",
-    "aria-label": `Delete this ${row.type}`,
-    onclick: () => void removeTransaction(row.id),
-  });
-  return el(
-    "tr",
-    { "data-id": row.id },
-    el("td", {}, el("div", { class: "symbol-cell" }, el("strong", { text: title }), el("small", { class: "phone-only", text: dayTime(row.time) }))),
-    el("td", { class: "left col-time" }, el("time", { datetime: row.time, text: dayTime(row.time), title: row.time })),
-    el("td", { class: "col-quantity", text: isCash ? "" : quantity(row.quantity) }),
-    el("td", { class: "col-price", text: isCash ? "" : price(row.price) }),
-    el("td", { class: "col-fee", text: row.fee ? price(row.fee) : "" }),
-    el("td", { text: money(cost, unit) }),
-    el("td", {}, remove),
-  );
-}
-
-async function removeTransaction(/** @type {number} */ rowId) {
-  try {
-    await api(`/api/portfolios/${id}/transactions/${rowId}/`, { method: "DELETE" });
-    await loadTransactions();
-  } catch (error) {
-    complain(list, /** @type {Error} */ (error).message);
-  }
-}
-
-// --- the form ---------------------------------------------------------------------------------------------------------
-
-/** @returns {any} */
-function field(/** @type {string} */ name) {
-  return form.elements.namedItem(name);
-}
-
-/** A trade has symbol, quantity and price; money only has an amount. */
-function showFields() {
-  const isCash = ["deposit", "withdrawal"].includes(field("type").value);
-  for (const label of /** @type {NodeListOf<HTMLElement>} */ (form.querySelectorAll("[data-for]"))) {
-    label.hidden = (label.dataset.for === "cash") !== isCash;
-    for (const input of label.querySelectorAll("input")) input.disabled = label.hidden;
-  }
-}
-
-function setNow() {
-  const now = new Date();
-  field("time").value = new Date(now.getTime() - now.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
-}
-
-async function add() {
-  const button = /** @type {HTMLButtonElement} */ (form.querySelector("button"));
-  button.disabled = true;
-  complain(form, "");
-  /** @type {Record<string, any>} */
-  const body = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, String(value).trim()]));
-  body.time = new Date(body.time).toISOString();
-  body.fee ||= "0";
-  body.currency = currency;
-  try {
-    await api(`/api/portfolios/${id}/transactions/`, { method: "POST", body });
-    const { type } = body;
-    form.reset();
-    field("type").value = type;
-    showFields();
-    setNow();
-    listPage = 1;
-    await loadTransactions();
-  } catch (error) {
-    complain(form, /** @type {Error} */ (error).message);
-  } finally {
-    button.disabled = false;
-  }
-}
-
-function complain(/** @type {HTMLElement} */ where, /** @type {string} */ text) {
-  const line = part(where, "error");
-  setText(line, text);
-  line.hidden = text === "";
-}
-
-// --- rename and delete ------------------------------------------------------------------------------------------------
+// --- what asks first --------------------------------------------------------------------------------------------------
 
 /**
- * Opens a dialog and acts on a yes; a refusal is said in the dialog, which stays.
- * @param {string} name
- * @param {(dialog: HTMLDialogElement) => Promise<void>} act
+ * @param {any} row
+ * @param {() => Promise<void>} act
  */
-function ask(name, act) {
-  const dialog = /** @type {HTMLDialogElement} */ (view(name));
-  complain(dialog, "");
-  dialog.showModal();
-  /** @type {any} */ (dialog.querySelector("form")).onsubmit = async (/** @type {SubmitEvent} */ event) => {
-    event.preventDefault();
-    if (/** @type {HTMLButtonElement} */ (event.submitter).value !== "yes") return dialog.close();
-    try {
-      await act(dialog);
-      dialog.close();
-    } catch (error) {
-      complain(dialog, /** @type {Error} */ (error).message);
-    }
-  };
+function confirmReversal(row, act) {
+  const dialog = view("reverse");
+  setText(part(dialog, "row"), `${rowTitle(row)}, ${timeOf(row)}`);
+  ask(dialog, act);
 }
 
-async function rename(/** @type {HTMLDialogElement} */ dialog) {
-  const name = /** @type {HTMLInputElement} */ (dialog.querySelector("input")).value.trim();
-  const renamed = await api(`/api/portfolios/${id}/`, { method: "PATCH", body: { name } });
-  setText(part(root, "name"), renamed.name);
-  document.title = `${renamed.name} · Livefolio`;
+async function settings() {
+  page.notes.hide("settings");
+  await openSettings(view("settings"), id, onSettings).catch((error) => page.notes.show("settings", `Settings can't be opened. ${error.message}`, { bad: true }));
+}
+
+function onSettings(/** @type {any} */ saved) {
+  // Everything on the page is in the old currency, or follows the old rules.
+  if (saved.currency !== currency || saved.time_zone !== zone || saved.lot_method !== method) return location.reload();
+  setText(part(root, "name"), saved.name);
+  document.title = `${saved.name} · Livefolio`;
 }
 
 async function remove() {

@@ -107,7 +107,8 @@ def test_a_portfolio_is_opened_filled_and_deleted(person: Person) -> None:
     expect(page.locator("[data-view=add] [data-f=error]")).to_be_visible()
     expect(page.locator("[data-view=transactions] tbody tr")).to_have_count(2)
 
-    page.get_by_role("button", name="Delete this buy").click()
+    page.get_by_role("button", name="Reverse: Bought AAPL").click()
+    page.get_by_role("dialog").get_by_role("button", name="Reverse").click()
     expect(page.locator("[data-view=transactions] tbody tr")).to_have_count(1)
     expect(total).to_have_text("$5,000.00")
     delete_portfolio(page)
@@ -117,10 +118,11 @@ def test_a_portfolio_is_opened_filled_and_deleted(person: Person) -> None:
 def test_a_portfolio_is_renamed(person: Person) -> None:
     page = person.page()
     new_portfolio(page, "Before")
-    page.get_by_role("button", name="Rename").click()
+    page.get_by_role("button", name="Settings").click()
     dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Name")).to_have_value("Before")
     dialog.get_by_label("Name").fill("After")
-    dialog.get_by_role("button", name="Rename").click()
+    dialog.get_by_role("button", name="Save").click()
     expect(page.get_by_role("heading", name="After")).to_be_visible()
     page.reload()
     expect(page.get_by_role("heading", name="After")).to_be_visible()
