@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from portfolio.booking import TRADED_IN_THE_ASSETS_CURRENCY
 from portfolio.columns import ALLOWED, NEEDED, VALUED
+from portfolio.imports.parsing import PRESETS
 from portfolio.ledger import KINDS, Kind
 from portfolio.models import LotMethod, Portfolio
 from portfolio.transaction import Transaction
@@ -51,7 +52,16 @@ def portfolio_detail(request: HttpRequest, portfolio_id: int) -> HttpResponse:
     return render(request, "portfolio/detail.html", context)
 
 
+@require_safe
+@login_required
+def portfolio_import(request: HttpRequest, portfolio_id: int) -> HttpResponse:
+    portfolio = get_object_or_404(Portfolio.objects.visible_to(request.user), pk=portfolio_id)
+    presets = [(preset.name, preset.title) for preset in PRESETS.values()]
+    return render(request, "portfolio/import.html", {"portfolio": portfolio, "presets": presets})
+
+
 urlpatterns = [
     path("portfolios/", portfolio_list, name="portfolios"),
     path("portfolios/<int:portfolio_id>/", portfolio_detail, name="portfolio"),
+    path("portfolios/<int:portfolio_id>/import/", portfolio_import, name="portfolio_import"),
 ]

@@ -64,7 +64,7 @@ def test_the_page_carries_the_table_as_data_and_the_name_as_text(alice: User, po
     assert 'data-zone="UTC"' in html
 
 
-@pytest.mark.parametrize("page", [""])
+@pytest.mark.parametrize("page", ["", "import/"])
 def test_a_foreign_portfolio_has_no_pages(portfolio: Portfolio, page: str) -> None:
     bob = client_of(User.objects.create_user("bob"))
     assert bob.get(f"/portfolios/{portfolio.pk}/{page}").status_code == 404
