@@ -22,6 +22,7 @@ from portfolio.imports.drafts import BrokerSymbol, Parsed, Problem, RowDraft, ma
 from portfolio.imports.duplicates import Marked, known_fingerprints, mark_duplicates
 from portfolio.ledger import EXACT, ONE, Kind, LedgerError, Row, div
 from portfolio.models import Portfolio
+from portfolio.splits import brought_by
 from portfolio.transaction import Transaction
 
 CHUNK = 500
@@ -48,6 +49,8 @@ class Import:
     more_problems: int = 0
     symbols: list[tuple[BrokerSymbol, str]] = field(default_factory=list)
     rows: list[Transaction] = field(default_factory=list)
+    # Of assets that were split after a new row's time.
+    splits: list[Transaction] = field(default_factory=list)
     is_booked: bool = False
 
     @property
@@ -196,6 +199,8 @@ def _check(found: Import, portfolio: Portfolio, assets: Mapping[Asked, Asset]) -
         ledger.append(row)
         found.rows.append(entry)
     if not found.problems:
+        found.splits = brought_by(portfolio, found.rows)
+        ledger += [entry.as_row() for entry in found.splits]
         try:
             portfolio.replay(ledger)
         except LedgerError as error:
@@ -264,7 +269,7 @@ def _store(found: Import) -> None:
     """Stores the rows in two steps, because lots and reversals speak of other rows of the file."""
     drafts = [one.draft for one in found.new]
     plain = [(e, d) for e, d in zip(found.rows, drafts, strict=True) if d.kind != "reversal"]
-    Transaction.objects.bulk_create([entry for entry, _ in plain], batch_size=CHUNK)
+    Transaction.objects.bulk_create([*(entry for entry, _ in plain), *found.splits], batch_size=CHUNK)
     keys = {draft.row: entry.pk for entry, draft in plain if draft.row is not None}
     choosing = []
     for entry, draft in plain:

@@ -4,7 +4,9 @@ The asset's `Split` divides its prices; these rows multiply the lots. A row that
 the split brings it along.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -16,6 +18,9 @@ from assets.models import Asset, Split
 from portfolio.booking import reverse
 from portfolio.models import Portfolio
 from portfolio.transaction import Transaction
+
+SPLITS = ("split", "bonus")
+DAY = timedelta(days=1)
 
 
 def book_for_all(split: Split) -> int:
@@ -35,7 +40,13 @@ def book(portfolio: Portfolio, split: Split) -> bool:
     account = portfolio.replay(portfolio.rows(), until=split.effective_at).accounts.get(split.asset.symbol)
     if account is None or not account.quantity:
         return False
-    Transaction.objects.create(
+    row_of(portfolio, split).save()
+    return True
+
+
+def row_of(portfolio: Portfolio, split: Split) -> Transaction:
+    """The ledger's row of a split, not stored yet."""
+    return Transaction(
         portfolio=portfolio,
         type="split",
         asset=split.asset,
@@ -47,13 +58,35 @@ def book(portfolio: Portfolio, split: Split) -> bool:
         row_order=-1,
         note=f"split {split.numerator}:{split.denominator}",
     )
-    return True
 
 
 def is_booked(portfolio: Portfolio, split: Split) -> bool:
     """Whether a split of the asset is booked for that day, by us or by an import."""
-    rows = portfolio.transactions.filter(type__in=("split", "bonus"), asset=split.asset, reversal=None)
-    return any(abs((row.time - split.effective_at).total_seconds()) < 86_400 for row in rows)
+    rows = portfolio.transactions.filter(type__in=SPLITS, asset=split.asset, reversal=None)
+    return any(tells_of(row, split) for row in rows)
+
+
+def tells_of(row: Transaction, split: Split) -> bool:
+    """Whether a row is that split: brokers date it within a day."""
+    same_asset = row.type in SPLITS and row.asset_id == split.asset_id
+    return same_asset and abs(row.time - split.effective_at) < DAY
+
+
+def brought_by(portfolio: Portfolio, rows: Sequence[Transaction]) -> list[Transaction]:
+    """Returns a row for each split that comes with rows from before it and that nobody has booked."""
+    earliest: dict[int, datetime] = {}
+    for row in rows:
+        for key in (row.asset_id, row.other_asset_id):
+            if key is not None and (key not in earliest or row.time < earliest[key]):
+                earliest[key] = row.time
+    told = [row for row in rows if row.type in SPLITS]
+    return [
+        row_of(portfolio, split)
+        for split in Split.objects.filter(asset__in=earliest).select_related("asset").order_by("effective_at")
+        if earliest[split.asset_id] < split.effective_at
+        and not any(tells_of(row, split) for row in told)
+        and not is_booked(portfolio, split)
+    ]
 
 
 def complete(row: Transaction) -> None:

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
-from assets.models import Asset
+from assets.models import Asset, Split
 from portfolio.models import Portfolio, Position, Transaction
 from tests.portfolio.test_api import client_of
 
@@ -127,6 +128,25 @@ def test_unknown_symbols_are_mapped_or_added(client: APIClient, portfolio: Portf
     assert not Asset.objects.filter(symbol="NEW").exists()
     assert send(client, portfolio, rows, mapping=mapping, create_assets="1").status_code == 201
     assert {p.asset.symbol: p.quantity for p in Position.objects.all()} == {"ACME": 1, "NEW": 2}
+
+
+def test_rows_from_before_a_split_bring_it_along(
+    client: APIClient, portfolio: Portfolio, acme: Asset
+) -> None:
+    moment = datetime(2026, 2, 1, tzinfo=UTC)
+    Split.objects.create(asset=acme, ex_date=moment.date(), numerator=10, denominator=1, effective_at=moment)
+    rows = (
+        "time,kind,symbol,quantity,price,currency\n"
+        "2026-01-05,buy,ACME,10,800,USD\n2026-02-05,sell,ACME,30,82,USD\n"
+    )
+    assert send(client, portfolio, rows, dry_run="1").json()["problems"] == []
+    assert send(client, portfolio, rows).status_code == 201
+    assert Position.objects.get().quantity == 70
+    told = Portfolio.objects.create(user=portfolio.user, name="Told")
+    own = "time,kind,symbol,quantity,price,currency,numerator,denominator\n"
+    lines = "2026-01-05,buy,ACME,10,800,USD,,\n2026-02-01,split,ACME,,,USD,10,1\n"
+    assert send(client, told, own + lines).status_code == 201
+    assert told.positions.get().quantity == 100
 
 
 def test_the_export_is_read_back_to_the_same_ledger(
