@@ -59,6 +59,7 @@ NO_REDIS = "Redis does not answer"
 
 PriceListener = Callable[[set[str]], None]
 MessageListener = Callable[[Mapping[str, Any]], None]
+StopListener = Callable[[], Awaitable[None]]
 
 
 class Hub:
@@ -93,6 +94,7 @@ class Hub:
         self.price_listeners: list[PriceListener] = []
         self.pulse_listeners: list[Callable[[], None]] = []
         self.message_listeners: dict[str, MessageListener] = {}
+        self.stop_listeners: list[StopListener] = []
         self.garbage = Garbage(clock)
         self.redis_ok = False
         self.draining = False
@@ -121,6 +123,11 @@ class Hub:
                 task.cancel()
             _, pending = await asyncio.wait(tasks, timeout=0.1)
             tasks = list(pending)
+        for listener in self.stop_listeners:
+            try:
+                await listener()
+            except Exception:
+                log.exception("stopping failed")
         await self.identities.stop()
         await self.limits.stop()
         await disconnect()

@@ -103,6 +103,7 @@ class LivePortfolios:
         hub.price_listeners.append(self._on_prices)
         hub.pulse_listeners.append(self._roll)
         hub.pulse_listeners.append(self._write_receipts)
+        hub.stop_listeners.append(self._receipts.write)
         hub.message_listeners |= {
             "portfolio.changed": self._on_changed,
             "portfolio.removed": self._on_removed,
@@ -334,7 +335,8 @@ class LivePortfolios:
 
     def _send(self, watched: WatchedPortfolio, changed: frozenset[str] | None) -> None:
         """Values once and hands every viewer the changed positions, or all when an older value still waits."""
-        change = self._change(watched, changed or ())
+        # A price that is in the receipts already must be in the value as well.
+        change = self._change(watched, watched.changed if changed is None else changed)
         self._hub.counters["valuations"] += 1
         for connection in watched.viewers:
             outbox = connection.outbox

@@ -4,6 +4,7 @@ Owns one `ReceiptLog` and what waits to be stored. A database that is away costs
 a frame.
 """
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -39,7 +40,7 @@ class LiveReceipts:
         self._waiting: deque[Segment] = deque(maxlen=SEGMENTS_WAITING)
         self._rates: dict[str, RatePoint] = {}
         self._next_write = 0.0
-        self._writing = False
+        self._writing = asyncio.Lock()
 
     def price(self, symbol: str, point: PricePoint) -> None:
         """Every later receipt is at this price, until the next one."""
@@ -56,10 +57,15 @@ class LiveReceipts:
 
     def issue(self, valuation: Valuation, basis: int) -> str:
         """Returns the id of a valuation's receipt."""
-        facts = valuation.holdings.facts
-        for currency, point in valuation.rates.items():
-            key = rate_key(currency, facts.currency)
-            if self._rates.get(key) != point:
+        holdings, facts = valuation.holdings, valuation.holdings.facts
+        for currency in holdings.currencies:
+            key, point = rate_key(currency, facts.currency), valuation.rates.get(currency)
+            if self._rates.get(key) == point:
+                continue
+            if point is None:
+                del self._rates[key]
+                self._log.forget_price(key)
+            else:
                 self._rates[key] = point
                 self._log.price(key, _encode(point))
         return self._log.issue(facts.id, basis, microseconds(valuation.valued_at))
@@ -69,26 +75,30 @@ class LiveReceipts:
     @property
     def is_due(self) -> bool:
         return (
-            not self._writing
+            not self._writing.locked()
             and monotonic() >= self._next_write
             and bool(self._waiting or not self._log.is_empty)
         )
 
     async def write(self) -> None:
         """Stores what was issued; what cannot be stored waits for the next time."""
-        self._writing = True
-        self._next_write = monotonic() + receipt_store.WRITE_INTERVAL_SECONDS
-        try:
+        async with self._writing:
+            self._next_write = monotonic() + receipt_store.WRITE_INTERVAL_SECONDS
             if (segment := self._log.take()) is not None:
-                if len(self._waiting) == SEGMENTS_WAITING:
-                    log.error("receipts given up: the database is away for too long")
-                self._waiting.append(segment)
-            while self._waiting:
-                await in_database(self._save, self._waiting[0])
-                self._waiting.popleft()
-        except UNAVAILABLE as error:
-            log.warning(
-                "receipts not stored yet", extra={"error": str(error), "segments": len(self._waiting)}
-            )
-        finally:
-            self._writing = False
+                self._queue(segment)
+            try:
+                while self._waiting:
+                    await in_database(self._save, self._waiting[0])
+                    self._waiting.popleft()
+            except UNAVAILABLE as error:
+                log.warning(
+                    "receipts not stored yet", extra={"error": str(error), "segments": len(self._waiting)}
+                )
+
+    def _queue(self, segment: Segment) -> None:
+        if self._waiting:
+            # The oldest may have to be given up, and then the others must be of use without it.
+            self._log.begin_chain()
+        if len(self._waiting) == SEGMENTS_WAITING:
+            log.error("receipts given up: the database is away for too long")
+        self._waiting.append(segment)
