@@ -54,7 +54,8 @@ class ReceiptSegment(models.Model):
 
 
 def save(segment: Segment) -> None:
-    ReceiptSegment.objects.create(
+    """Stores a segment, once however often it is asked to: who gave up waiting may not know that it was stored."""
+    row = ReceiptSegment(
         writer=segment.writer,
         chain=segment.chain,
         number=segment.number,
@@ -62,6 +63,7 @@ def save(segment: Segment) -> None:
         last=segment.last,
         blob=segment.blob,
     )
+    ReceiptSegment.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def load(portfolio_id: int, id: str, sleep: Callable[[float], None] = time.sleep) -> Receipt:

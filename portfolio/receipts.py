@@ -14,8 +14,9 @@ import msgspec
 SEGMENTS_OF_A_CHAIN = 30
 MAX_BLOB_BYTES = 64 * 1024 * 1024
 
-# One price or rate as a valuation used it, encoded.
+# One price or rate as a valuation used it, encoded; none is empty but that of what is not known any more.
 Entry = bytes
+GONE: Entry = b""
 
 
 class ReceiptError(ValueError):
@@ -103,8 +104,11 @@ class ReceiptLog:
         self._told[symbol] = entry
 
     def forget_price(self, symbol: str) -> None:
-        self._told.pop(symbol, None)
-        self._prices.pop(symbol, None)
+        """Later receipts have no price of it."""
+        if symbol in self._prices:
+            self._told[symbol] = GONE
+        else:
+            self._told.pop(symbol, None)
 
     def basis(self, content: bytes) -> int:
         """Keeps what does not change with prices; returns the number by which receipts name it."""
@@ -121,7 +125,7 @@ class ReceiptLog:
         number, self._next = self._next, self._next + 1
         if self._told:
             self._changes += [(number, symbol, entry) for symbol, entry in self._told.items()]
-            self._prices.update(self._told)
+            _update(self._prices, self._told.items())
             self._told = {}
         self._receipts.append((portfolio_id, basis, at_us))
         return receipt_id(self.writer, number)
@@ -146,15 +150,30 @@ class ReceiptLog:
             blob=zlib.compress(_encode(content), 1),
         )
         self._number += 1
-        if self._number == SEGMENTS_OF_A_CHAIN:
-            self._chain, self._number = self._chain + 1, 0
-            self._known = dict(self._prices)
         self._first = self._next
         self._changes, self._receipts, self._new_bases = [], [], {}
         for unneeded in self._unneeded:
             self._bases.pop(unneeded, None)
         self._unneeded = []
+        if self._number == SEGMENTS_OF_A_CHAIN:
+            self.begin_chain()
         return segment
+
+    def begin_chain(self) -> None:
+        """Lets the next segment be read without those before it; only while nothing waits to be taken."""
+        if self._receipts:
+            raise ValueError(f"expected nothing to be taken, was {len(self._receipts)} receipts")
+        if self._number:
+            self._chain, self._number = self._chain + 1, 0
+        self._known = dict(self._prices)
+
+
+def _update(prices: dict[str, Entry], entries: Iterable[tuple[str, Entry]]) -> None:
+    for symbol, entry in entries:
+        if entry == GONE:
+            prices.pop(symbol, None)
+        else:
+            prices[symbol] = entry
 
 
 def issue_alone(portfolio_id: int, basis: bytes, at_us: int, prices: dict[str, Entry]) -> Segment:
@@ -182,10 +201,7 @@ def find(segments: Iterable[Segment], number: int) -> Receipt:
         content = _decode(zlib.decompress(segment.blob, bufsize=MAX_BLOB_BYTES))
         bases.update(content.bases)
         prices.update(content.known)
-        for since, symbol, entry in content.changes:
-            if since > number:
-                break
-            prices[symbol] = entry
+        _update(prices, ((symbol, entry) for since, symbol, entry in content.changes if since <= number))
         if segment.first <= number <= segment.last:
             portfolio_id, basis, at_us = content.receipts[number - segment.first]
             return Receipt(portfolio_id=portfolio_id, basis=bases[basis], at_us=at_us, prices=prices)

@@ -16,7 +16,7 @@ from portfolio.lots import Lot
 from portfolio.models import Portfolio
 from portfolio.positions import Components
 from portfolio.prices import price_points
-from portfolio.receipts import Receipt, issue_alone, receipt_id
+from portfolio.receipts import Receipt, ReceiptError, issue_alone, receipt_id
 from portfolio.recomputation import basis_of, entries_of, microseconds, read
 from portfolio.transaction import of_portfolio
 from portfolio.valuation import Valuation, revalue
@@ -38,6 +38,12 @@ def of_receipt(portfolio: Portfolio, id: str) -> tuple[Valuation, Receipt]:
     """Computes the valuation of a receipt again; raises ReceiptError where the portfolio has no such receipt."""
     receipt = receipt_store.load(portfolio.pk, id)
     basis, inputs = read(receipt)
+    if basis.facts.currency != portfolio.currency:
+        # Its rows' rates were frozen anew since; with those it would be other numbers.
+        raise ReceiptError(
+            f"expected a receipt in {portfolio.currency}, was one in {basis.facts.currency}: "
+            "the portfolio's currency was changed since"
+        )
     return revalue(inputs, of_portfolio(portfolio), basis.facts, basis.assets), receipt
 
 

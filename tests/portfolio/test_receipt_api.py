@@ -88,6 +88,20 @@ def test_a_receipt_gives_the_same_numbers_again(client: APIClient, portfolio: Po
     assert (rate["currency"], rate["value"], rate["legs"]) == ("USD", 0.8, ["EURUSD"])
 
 
+def test_a_receipt_in_another_currency_than_the_portfolios_is_none_any_more(
+    client: APIClient, portfolio: Portfolio
+) -> None:
+    url = f"/api/portfolios/{portfolio.pk}/"
+    receipt = valuation(client, portfolio)["receipt"]
+    assert client.patch(url, {"currency": "USD"}, format="json").status_code == 200
+    for address in (f"{url}receipts/{receipt}/", f"{url}?receipt={receipt}"):
+        answer = client.get(address)
+        assert answer.status_code == 404
+        assert answer.json()["detail"] == (
+            "expected a receipt in USD, was one in EUR: the portfolio's currency was changed since"
+        )
+
+
 def test_the_numbers_follow_from_the_receipt(client: APIClient, portfolio: Portfolio) -> None:
     found = valuation(client, portfolio)
     # 10 shares at 110 and 5,000 - 901 dollars of cash at 0.8, and 1,000 euros.

@@ -33,6 +33,13 @@ def test_a_receipt_is_found_over_several_segments_and_chains() -> None:
         assert (found.prices["AAPL"], found.at_us, found.basis) == (str(number).encode(), number, b"closes")
 
 
+def test_a_segment_is_stored_once_however_often_it_is_saved() -> None:
+    segment = issue_alone(7, b"", 0, {})
+    receipt_store.save(segment)
+    receipt_store.save(segment)
+    assert ReceiptSegment.objects.count() == 1
+
+
 def test_another_portfolios_receipt_is_as_none_at_all() -> None:
     segment = issue_alone(7, b"", 0, {})
     receipt_store.save(segment)
