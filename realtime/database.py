@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, connections
@@ -27,22 +28,41 @@ _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="database")
 _kept: dict[BaseDatabaseWrapper, FileId | None] = {}
 
 
+class _Pace:
+    """When a thread last was done with a call: a long queue that moves is no database that hangs."""
+
+    done_at = 0.0
+
+
 async def in_database(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs ordinary, synchronous code on a database thread.
 
     Raises:
-        TimeoutError: no answer within 5 s; the thread goes on, its result is dropped.
+        TimeoutError: no answer within 5 s of its beginning, or it waits behind calls of which none has ended for 5 s;
+            the thread goes on, its result is dropped.
     """
+    begun: list[float] = []
 
     def call() -> T:
+        begun.append(monotonic())
         _leave_broken()
         try:
             return function(*args, **kwargs)
         finally:
             _keep()
+            _Pace.done_at = monotonic()
 
-    async with asyncio.timeout(TIMEOUT):
-        return await asyncio.get_running_loop().run_in_executor(_pool, call)
+    asked = monotonic()
+    deadline = asked + TIMEOUT
+    future = asyncio.get_running_loop().run_in_executor(_pool, call)
+    try:
+        while not (await asyncio.wait((future,), timeout=deadline - monotonic()))[0]:
+            deadline = (begun[0] if begun else max(asked, _Pace.done_at)) + TIMEOUT
+            if deadline <= monotonic():
+                raise TimeoutError("the database does not answer")
+        return future.result()
+    finally:
+        future.cancel()  # what waits in the queue is not wanted any more
 
 
 def _leave_broken() -> None:
