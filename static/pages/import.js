@@ -55,13 +55,17 @@ function body(/** @type {boolean} */ isDry) {
 }
 
 async function look() {
+  part(form, "again").hidden = !file.files?.length;
   if (!file.files?.length) return;
   await send(true);
 }
 
+/** Until it is over nothing else can be asked for: what a page gives up waiting for may be booked all the same. */
 async function book() {
-  part(result, "book").disabled = true;
+  for (const element of [form, result]) element.inert = true;
   await send(false);
+  for (const element of [form, result]) element.inert = false;
+  if (result.dataset.booked === "true") part(result, "done").focus();
 }
 
 async function send(/** @type {boolean} */ isDry) {
@@ -76,8 +80,10 @@ async function send(/** @type {boolean} */ isDry) {
     // A file that could not be booked says why in the shape of a preview.
     if (error instanceof ApiError && Array.isArray(error.body?.problems)) return show(error.body);
     result.hidden = true;
-    setText(view("state"), "Nothing is stored.");
-    errors.showRefusal(error, "Not read");
+    // Without an answer nobody knows; a look at the same file tells, because nothing is booked twice.
+    const isSure = isDry || (error instanceof ApiError && error.status >= 400 && error.status < 500);
+    setText(view("state"), isSure ? "Nothing is stored." : "It is not known whether the rows are stored. Read the file again to see.");
+    errors.showRefusal(error, isDry ? "Not read" : "Not imported");
   }
 }
 
@@ -100,7 +106,6 @@ function show(/** @type {Preview} */ preview) {
   showSymbols(preview);
   showSample(preview.sample);
   part(result, "done").hidden = !preview.booked;
-  if (preview.booked) part(result, "done").focus();
 }
 
 /**

@@ -162,6 +162,19 @@ def test_how_a_file_is_read_can_be_said(page: Page) -> None:
     expect(result(page, "sample").locator("tr")).to_contain_text("1234")
 
 
+def test_an_import_without_an_answer_is_not_called_failed(person: Person, page: Page) -> None:
+    person.guard.expect("503.*imports")
+    choose(page, csv(DEPOSIT, BUY))
+    expect(state(page)).to_contain_text("2 rows can be imported")
+    page.route("**/imports/", lambda route: route.fulfill(status=503, json={"detail": "try again"}))
+    page.get_by_role("button", name="Import 2 rows").click()
+    expect(state(page)).to_contain_text("It is not known whether the rows are stored")
+    expect(page.get_by_role("alert").filter(has_text="try again")).to_be_visible()
+    page.unroute("**/imports/")
+    page.get_by_role("button", name="Read it again").click()
+    expect(state(page)).to_contain_text("2 rows can be imported")
+
+
 def test_an_export_is_imported_again_as_it_was(page: Page) -> None:
     exported = page.request.get("/api/portfolios/1/transactions.csv").body()
     choose(page, exported, name="portfolio-1.csv")
