@@ -60,8 +60,9 @@ export class ValueChart {
     if (last.date < today) return void this.#nextDay(today);
     if (last.value === portfolio.total_value) return;
     last.value = portfolio.total_value;
-    const point = pointsOf(this.#days).at(-1);
-    if (point) this.line.update(/** @type {any} */ (this.#coloured(point)));
+    const [point] = pointsOf(this.#days.slice(-2)).slice(-1);
+    this.line.update(/** @type {any} */ (this.#coloured(point)));
+    if (point.lone) this.dots.update(/** @type {any} */ ({ time: point.time, value: point.value }));
     this.figure.dataset.last = String(portfolio.total_value);
   }
 

@@ -291,6 +291,14 @@ def test_a_day_without_all_prices_is_a_gap(page: Page) -> None:
     expect(page.locator("#history-summary")).to_contain_text("2 days are incomplete")
 
 
+def test_today_s_point_moves_with_the_prices(page: Page) -> None:
+    page.goto("/portfolios/1/")
+    chart = page.locator("[data-view=history] figure")
+    expect(chart).to_have_attribute("data-last", re.compile(r"\d"))
+    before = chart.get_attribute("data-last") or ""
+    expect(chart).not_to_have_attribute("data-last", before)
+
+
 def test_the_past_is_measured_over_every_period(page: Page) -> None:
     page.goto("/portfolios/1/")
     rows = page.locator("[data-view=returns] tbody tr")
