@@ -62,7 +62,9 @@ class ReceiptDetail(generics.GenericAPIView[Any]):
 
 
 def _told(key: str, name: str, point: Any) -> dict[str, Any]:
-    fields = point._asdict() if isinstance(point, RatePoint) else msgspec.structs.asdict(point)
+    if isinstance(point, RatePoint):
+        return {name: key, "rate": point.value, "as_of": wire_time(point.as_of), "legs": point.legs}
+    fields = msgspec.structs.asdict(point)
     return {name: key} | {
         field: wire_time(value) if hasattr(value, "astimezone") else value for field, value in fields.items()
     }

@@ -85,7 +85,7 @@ def test_a_receipt_gives_the_same_numbers_again(client: APIClient, portfolio: Po
     assert told["ledger_row"] == first["ledger_row"]
     assert [(p["symbol"], p["price"], p["source"]) for p in told["prices"]] == [("ACME", 110, "manual")]
     [rate] = told["rates"]
-    assert (rate["currency"], rate["value"], rate["legs"]) == ("USD", 0.8, ["EURUSD"])
+    assert (rate["currency"], rate["rate"], rate["legs"]) == ("USD", 0.8, ["EURUSD"])
 
 
 def test_a_receipt_in_another_currency_than_the_portfolios_is_none_any_more(
