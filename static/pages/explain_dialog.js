@@ -131,8 +131,8 @@ function sources(receipt, path, id) {
   ];
 }
 
-function rateCells(/** @type {any} */ { currency, rate, value, as_of: at, legs = [] }) {
-  return [currency, price(rate ?? value, 6), moment(at), legs.join(", ")];
+function rateCells(/** @type {any} */ { currency, rate, as_of: at, legs = [] }) {
+  return [currency, price(rate, 6), moment(at), legs.join(", ")];
 }
 
 /**
