@@ -47,6 +47,27 @@ class _Content(msgspec.Struct, array_like=True):
     receipts: list[tuple[int, int, int]]
 
 
+class Cut(msgspec.Struct, frozen=True):
+    """A segment to be: what a thread makes one of, for a thousand portfolios' bases take a tenth of a second."""
+
+    writer: str
+    chain: int
+    number: int
+    first: int
+    last: int
+    content: _Content
+
+    def segment(self) -> Segment:
+        return Segment(
+            writer=self.writer,
+            chain=self.chain,
+            number=self.number,
+            first=self.first,
+            last=self.last,
+            blob=zlib.compress(_encode(self.content), 1),
+        )
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """One receipt as it was issued; `prices` has more symbols than the portfolio holds."""
 
@@ -132,6 +153,11 @@ class ReceiptLog:
 
     def take(self) -> Segment | None:
         """Returns what was issued since the last call, to be stored; None if nothing was."""
+        cut = self.cut()
+        return None if cut is None else cut.segment()
+
+    def cut(self) -> "Cut | None":
+        """As `take`, but leaves the compressing to whoever stores it."""
         if not self._receipts:
             return None
         begins = self._number == 0
@@ -141,14 +167,7 @@ class ReceiptLog:
             bases=dict(self._bases) if begins else self._new_bases,
             receipts=self._receipts,
         )
-        segment = Segment(
-            writer=self.writer,
-            chain=self._chain,
-            number=self._number,
-            first=self._first,
-            last=self._next - 1,
-            blob=zlib.compress(_encode(content), 1),
-        )
+        cut = Cut(self.writer, self._chain, self._number, self._first, self._next - 1, content)
         self._number += 1
         self._first = self._next
         self._changes, self._receipts, self._new_bases = [], [], {}
@@ -157,7 +176,7 @@ class ReceiptLog:
         self._unneeded = []
         if self._number == SEGMENTS_OF_A_CHAIN:
             self.begin_chain()
-        return segment
+        return cut
 
     def begin_chain(self) -> None:
         """Lets the next segment be read without those before it; only while nothing waits to be taken."""

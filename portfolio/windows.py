@@ -150,6 +150,8 @@ class Holdings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     realized_today: Decimal
     income_today: Decimal
     # Of all that the books have ever known, held or not.
+    # Those that need a rate.
+    currencies: frozenset[str]
     assets: Mapping[str, AssetFacts]
     baselines: Mapping[str, Baseline]
     baseline_at: datetime
@@ -165,12 +167,6 @@ class Holdings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def symbols(self) -> frozenset[str]:
         return frozenset(holding.symbol for holding in self.positions)
-
-    @property
-    def currencies(self) -> frozenset[str]:
-        """Those that need a rate."""
-        used = {holding.currency for holding in self.positions} | {holding.currency for holding in self.cash}
-        return frozenset(used - {self.currency})
 
 
 def cash_key(currency: str) -> str:
@@ -231,6 +227,7 @@ def hold(
             income_today=income_today,
             expenses=books.expenses_base,
             flows=books.flows_base,
+            currencies=frozenset({p.currency for p in positions} | {c.currency for c in cash}) - {base},
             assets={one.symbol: assets.get(one.symbol, NO_FACTS) for one in positions},
             baselines=_needed(books, baselines),
             baseline_at=baseline_at,

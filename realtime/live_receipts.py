@@ -13,7 +13,7 @@ from time import monotonic
 import msgspec
 
 from portfolio import receipt_store
-from portfolio.receipts import ReceiptLog, Segment
+from portfolio.receipts import Cut, ReceiptLog, Segment
 from portfolio.recomputation import basis_of, microseconds, rate_key
 from portfolio.valuation import PricePoint, RatePoint, Valuation
 from portfolio.windows import Holdings
@@ -37,7 +37,7 @@ class LiveReceipts:
     def __init__(self, save: Callable[[Segment], None] = receipt_store.save) -> None:
         self._save = save
         self._log = ReceiptLog()
-        self._waiting: deque[Segment] = deque(maxlen=SEGMENTS_WAITING)
+        self._waiting: deque[Cut] = deque(maxlen=SEGMENTS_WAITING)
         self._rates: dict[str, RatePoint] = {}
         self._next_write = 0.0
         self._writing = asyncio.Lock()
@@ -84,21 +84,25 @@ class LiveReceipts:
         """Stores what was issued; what cannot be stored waits for the next time."""
         async with self._writing:
             self._next_write = monotonic() + receipt_store.WRITE_INTERVAL_SECONDS
-            if (segment := self._log.take()) is not None:
-                self._queue(segment)
+            if (cut := self._log.cut()) is not None:
+                self._queue(cut)
             try:
                 while self._waiting:
-                    await in_database(self._save, self._waiting[0])
+                    await in_database(self._store, self._waiting[0])
                     self._waiting.popleft()
             except UNAVAILABLE as error:
                 log.warning(
                     "receipts not stored yet", extra={"error": str(error), "segments": len(self._waiting)}
                 )
 
-    def _queue(self, segment: Segment) -> None:
+    def _store(self, cut: Cut) -> None:
+        """On a database thread."""
+        self._save(cut.segment())
+
+    def _queue(self, cut: Cut) -> None:
         if self._waiting:
             # The oldest may have to be given up, and then the others must be of use without it.
             self._log.begin_chain()
         if len(self._waiting) == SEGMENTS_WAITING:
             log.error("receipts given up: the database is away for too long")
-        self._waiting.append(segment)
+        self._waiting.append(cut)
