@@ -19,7 +19,7 @@ from assets.models import Asset, midnight_of
 from assets.rates_store import PastRates
 from portfolio import events
 from portfolio.columns import ALL, VALUED, kinds_with, problems
-from portfolio.ledger import EXACT, KINDS, ONE, Kind, LedgerError, Row, check, div
+from portfolio.ledger import EXACT, KINDS, ONE, ZERO, Kind, LedgerError, Row, check, div
 from portfolio.models import Portfolio
 from portfolio.transaction import Transaction, of_portfolio
 
@@ -74,7 +74,7 @@ def complete(entry: Transaction, rates: PastRates | None = None) -> None:
 
 
 def _is_filled(entry: Transaction, name: str) -> bool:
-    value = getattr(entry, f"{name}_id" if name in ("asset", "other_asset", "reverses") else name)
+    value = getattr(entry, name)
     return value is not None and value != "" and value != []
 
 
@@ -100,11 +100,12 @@ def value_in_base(entry: Transaction, base: str) -> Decimal:
 
     Of a conversion it is the leg in the portfolio's currency, if one is.
     """
-    row = entry.as_row()
-    if row.kind == "convert" and row.to_currency == base:
-        return row.to_amount
-    amount = row.amount or (row.quantity or ONE) * row.price * row.multiplier
-    return abs(amount) * row.rate
+    if entry.type == "convert" and entry.to_currency == base:
+        return entry.to_amount or ZERO
+    multiplier = entry.asset.multiplier if entry.asset else ONE
+    amount: Decimal = entry.amount or (entry.quantity or ONE) * (entry.price or ZERO) * multiplier
+    rate: Decimal = ONE if entry.rate is None else entry.rate
+    return abs(amount) * rate
 
 
 def stored(value: Decimal) -> Decimal | None:
@@ -129,8 +130,8 @@ def _rate(rates: PastRates, currency: str, base: str, moment: datetime, column: 
     return found.value
 
 
-def check_alone(entry: Transaction) -> None:
-    """Checks the row by itself: its numbers, its currency, its time."""
+def check_alone(entry: Transaction, row: Row | None = None) -> None:
+    """Checks the row by itself: its numbers, its currency, its time; `row` is the entry's if it is made already."""
     asset = entry.asset
     if asset and entry.type in TRADED_IN_THE_ASSETS_CURRENCY and entry.currency != asset.currency:
         raise ValidationError({"currency": f"expected {asset.currency}, was {entry.currency}"})
@@ -141,7 +142,7 @@ def check_alone(entry: Transaction) -> None:
     if entry.reverses is not None:
         _check_reversal(entry, entry.reverses)
     try:
-        check(entry.as_row())
+        check(entry.as_row() if row is None else row)
     except LedgerError as error:
         raise ValidationError(named(error)) from error
 

@@ -8,11 +8,13 @@ from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import generics, parsers, serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portfolio.api import own_portfolio
-from portfolio.importing import Import, drafts_of, run
+from portfolio.drafting import drafts_of
+from portfolio.importing import Import, run
 from portfolio.imports.drafts import OptionError, Options
 from portfolio.imports.duplicates import Marked
 from portfolio.imports.export import export_lines
@@ -77,13 +79,16 @@ class ImportView(generics.GenericAPIView[Any]):
             parsed = parse(asked["file"].read(), asked.get("preset"), options)
         except OptionError as error:
             raise serializers.ValidationError({"detail": str(error)}) from error
-        found = run(
-            portfolio,
-            parsed,
-            mapping=asked.get("mapping"),
-            create_assets=asked["create_assets"],
-            book=not asked["dry_run"],
-        )
+        try:
+            found = run(
+                portfolio,
+                parsed,
+                mapping=asked.get("mapping"),
+                create_assets=asked["create_assets"],
+                book=not asked["dry_run"],
+            )
+        except Portfolio.DoesNotExist as error:  # deleted meanwhile
+            raise NotFound from error
         status = 201 if found.is_booked else 200 if asked["dry_run"] else 400
         return Response(shown(found), status=status)
 

@@ -1,40 +1,32 @@
 """From a file's drafts to rows of the ledger: whose asset is meant, what is there already, and all rows or none.
 
-Reading is `portfolio.imports`', completing and checking a row `portfolio.booking`'s. A preview does everything but
-store.
+Reading is `portfolio.imports`', completing and checking a row `portfolio.booking`'s. All of that is done without a
+lock, which is held only to store what was found: on SQLite, nobody else can write meanwhile.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, localcontext
-from typing import Any, cast
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from assets.calendars import calendar_named
-from assets.models import Asset, FeedSymbol, normal_symbol
+from assets.models import Asset, FeedSymbol, Split, normal_symbol
 from assets.rates_store import PastRates
-from portfolio.booking import check_alone, complete, moment_of_date
+from portfolio.booking import check_alone, complete
+from portfolio.drafting import draft_of, entry_of
 from portfolio.imports.drafts import BrokerSymbol, Parsed, Problem, RowDraft, major_currency, symbols
 from portfolio.imports.duplicates import Marked, known_fingerprints, mark_duplicates
-from portfolio.ledger import EXACT, ONE, Kind, LedgerError, Row, div
-from portfolio.models import Portfolio
-from portfolio.splits import brought_by
-from portfolio.transaction import Transaction
+from portfolio.ledger import Books, LedgerError, Row
+from portfolio.models import Portfolio, PortfolioHistory
+from portfolio.new_rows import NewRows
+from portfolio.transaction import READ_AT_ONCE, Transaction
 
 CHUNK = 500
 DAY = timedelta(days=1)
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_PROBLEMS = 1000
-# Columns that a draft and a transaction have in common.
-SAME = (
-    "quantity", "price", "amount", "fee", "fee_rate", "tax", "settlement_rate", "rate", "base_value", "to_amount",
-    "numerator", "denominator", "cost_share", "cost", "base_cost",
-)  # fmt: skip
-TEXTS = ("fee_currency", "settlement_currency", "to_currency", "option_right", "trade_id", "note")
 
 Asked = tuple[str, str, str]
 
@@ -48,9 +40,8 @@ class Import:
     problems: list[Problem] = field(default_factory=list)
     more_problems: int = 0
     symbols: list[tuple[BrokerSymbol, str]] = field(default_factory=list)
-    rows: list[Transaction] = field(default_factory=list)
-    # Of assets that were split after a new row's time.
-    splits: list[Transaction] = field(default_factory=list)
+    # Not stored yet, by symbol.
+    new_assets: dict[str, Asset] = field(default_factory=dict)
     is_booked: bool = False
 
     @property
@@ -76,24 +67,54 @@ def run(
 
     Args:
         mapping: our symbol by the broker's symbol, ISIN or name.
-        create_assets: assets that nobody knows are added under the broker's symbol; a preview takes them back.
+        create_assets: assets that nobody knows are added under the broker's symbol.
+
+    Raises:
+        Portfolio.DoesNotExist: it was deleted meanwhile.
     """
-    found = Import(parsed, problems=list(parsed.problems), more_problems=parsed.more_problems)
+    state = _state(portfolio.pk)
+    portfolio = Portfolio.objects.get(pk=portfolio.pk)
+    rows = NewRows(portfolio, is_preview=not book)
+    found, books = _checked(portfolio, parsed, mapping or {}, create_assets, rows)
+    if not book or books is None:
+        return found
     with transaction.atomic():
-        portfolio = Portfolio.objects.locked().get(pk=portfolio.pk)
-        assets = _assets(found, mapping or {}, create_assets)
-        known = known_fingerprints(_stored(portfolio), _name_of)
-        found.marked, clashes = mark_duplicates(parsed.drafts, known, _named(assets))
-        for clash in clashes:
-            found.complain(*clash)
-        if not found.problems:
-            _check(found, portfolio, assets)
-        if book and not found.problems:
-            _store(found)
+        Portfolio.objects.locked().get(pk=portfolio.pk)
+        if _state(portfolio.pk) != state or _known(set(found.new_assets)):
+            # Somebody was faster, and what was found may not hold any more.
+            portfolio.refresh_from_db()
+            rows = NewRows(portfolio)
+            found, books = _checked(portfolio, parsed, mapping or {}, create_assets, rows)
+        if books is not None:
+            rows.store(books)
             found.is_booked = True
-        else:
-            transaction.set_rollback(True)
     return found
+
+
+def _state(portfolio_id: int) -> tuple[Any, ...]:
+    """What is another one after every change of the portfolio's rows, its rules or its assets."""
+    rules = ("currency", "lot_method", "short_sales", "time_zone")
+    found = Portfolio.objects.filter(pk=portfolio_id).values_list(*rules).first()
+    version = PortfolioHistory.objects.filter(pk=portfolio_id).values_list("version", flat=True).first()
+    # One of an asset that only the file holds changes no portfolio.
+    split = Split.objects.order_by("pk").values_list("pk", flat=True).last()
+    return found, version, split
+
+
+def _checked(
+    portfolio: Portfolio, parsed: Parsed, mapping: Mapping[str, str], create: bool, rows: NewRows
+) -> tuple[Import, Books | None]:
+    """Does everything but store; the books of all rows, stored and new, are None where there are problems."""
+    found = Import(parsed, problems=list(parsed.problems), more_problems=parsed.more_problems)
+    assets = _assets(found, mapping, create)
+    ledger: list[Row] = []
+    known = known_fingerprints(_stored(portfolio, ledger), _name_of)
+    found.marked, clashes = mark_duplicates(parsed.drafts, known, _named(assets))
+    for clash in clashes:
+        found.complain(*clash)
+    if not found.problems:
+        return found, _check(found, portfolio, assets, ledger, rows)
+    return found, None
 
 
 # --- whose asset is meant -----------------------------------------------------------------------------------
@@ -111,7 +132,7 @@ def _assets(found: Import, mapping: Mapping[str, str], create: bool) -> dict[Ask
     for one, symbol in wanted.items():
         asset = known.get(symbol)
         if asset is None and create and symbol:
-            asset = known[symbol] = _created(symbol, one)
+            asset = known[symbol] = found.new_assets[symbol] = _new_asset(symbol, one)
         if asset is None:
             name = one.symbol or one.isin or one.name
             hint = "add the asset, or choose one of yours for it"
@@ -144,11 +165,9 @@ def _known(wanted: set[str]) -> dict[str, Asset]:
     return found
 
 
-def _created(symbol: str, one: BrokerSymbol) -> Asset:
+def _new_asset(symbol: str, one: BrokerSymbol) -> Asset:
     currency, unit = major_currency(one.currency or "USD")
-    asset = Asset(symbol=symbol, name=one.name[:200], currency=currency, multiplier=one.multiplier or unit)
-    asset.save()
-    return asset
+    return Asset(symbol=symbol, name=one.name[:200], currency=currency, multiplier=one.multiplier or unit)
 
 
 def _named(assets: Mapping[Asked, Asset]) -> Callable[[RowDraft], str]:
@@ -165,46 +184,51 @@ def _name_of(draft: RowDraft) -> str:
     return draft.symbol
 
 
-def _stored(portfolio: Portfolio) -> Iterable[RowDraft]:
-    rows = portfolio.transactions.in_order().with_assets()
-    return (draft_of(row) for row in rows.iterator(chunk_size=2000))
+def _stored(portfolio: Portfolio, ledger: list[Row]) -> Iterator[RowDraft]:
+    """Yields the stored rows as drafts, and adds them to the ledger: they are read once."""
+    for entry in portfolio.transactions.in_order().with_assets().iterator(chunk_size=READ_AT_ONCE):
+        ledger.append(entry.as_row())
+        yield draft_of(entry)
 
 
 # --- from drafts to rows ------------------------------------------------------------------------------------
 
 
-def _check(found: Import, portfolio: Portfolio, assets: Mapping[Asked, Asset]) -> None:
-    lines: dict[int, int] = {}
-    ids: dict[int, int] = {}
-    ledger: list[Row] = portfolio.rows()
+def _check(
+    found: Import, portfolio: Portfolio, assets: Mapping[Asked, Asset], ledger: list[Row], rows: NewRows
+) -> Books | None:
+    """Completes and checks each new row by itself, then all of them together with the stored ones."""
+    new = found.new
     newest = max((row.order[1] for row in ledger), default=0)
     # The rates of the whole file are read once.
-    moments = [moment for one in found.new if (moment := _roughly(one.draft)) is not None]
+    moments = [moment for one in new if (moment := _roughly(one.draft)) is not None]
     rates = PastRates(min(moments) - DAY, max(moments) + DAY) if moments else PastRates(EVER, EVER)
-    for number, one in enumerate(found.new, start=1):
-        if one.draft.row is not None:
-            ids[one.draft.row] = newest + number
-    for number, one in enumerate(found.new, start=1):
+    # The ids that they will have if all goes well; only their order counts.
+    ids = {one.draft.row: newest + n for n, one in enumerate(new, start=1) if one.draft.row is not None}
+    lines: dict[int, int] = {}
+    for number, one in enumerate(new, start=newest + 1):
+        draft = one.draft
         try:
-            entry = _entry(portfolio, one, assets, rates)
-            row = _row(entry, newest + number, ids, one.draft)
+            entry, row = _booked(portfolio, draft, assets, rates, number, ids)
         except ValidationError as error:
             for column, messages in error.message_dict.items():
-                found.complain(one.draft.line, column, " ".join(messages))
+                found.complain(draft.line, column, " ".join(messages))
             continue
         except LedgerError as error:
-            found.complain(one.draft.line, error.field, str(error))
+            found.complain(draft.line, error.field, str(error))
             continue
-        lines[newest + number] = one.draft.line
+        entry.fingerprint = one.fingerprint
+        lines[number] = draft.line
         ledger.append(row)
-        found.rows.append(entry)
+        if not found.problems:
+            rows.add(entry, draft)
     if not found.problems:
-        found.splits = brought_by(portfolio, found.rows)
-        ledger += [entry.as_row() for entry in found.splits]
+        ledger += [entry.as_row() for entry in rows.add_splits()]
         try:
-            portfolio.replay(ledger)
+            return portfolio.replay(ledger)
         except LedgerError as error:
             found.complain(lines.get(error.row.id or 0, 0), error.field, str(error))
+    return None
 
 
 def _roughly(draft: RowDraft) -> datetime | None:
@@ -214,115 +238,32 @@ def _roughly(draft: RowDraft) -> datetime | None:
     return datetime.combine(draft.day, time(), UTC)
 
 
-def _entry(portfolio: Portfolio, one: Marked, assets: Mapping[Asked, Asset], rates: PastRates) -> Transaction:
-    draft = one.draft
-    asset = assets.get(_asked(draft))
+def _booked(
+    portfolio: Portfolio,
+    draft: RowDraft,
+    assets: Mapping[Asked, Asset],
+    rates: PastRates,
+    id: int,
+    ids: Mapping[int, int],
+) -> tuple[Transaction, Row]:
     other = assets.get((draft.other_symbol, "", "")) if draft.other_symbol else None
-    entry = Transaction(
-        portfolio=portfolio, type=draft.kind, asset=asset, other_asset=other, fingerprint=one.fingerprint
-    )
-    for name in SAME:
-        setattr(entry, name, getattr(draft, name) or (Decimal(0) if name == "fee" else None))
-    for name in TEXTS:
-        setattr(entry, name, getattr(draft, name))
-    if draft.kind in ("buy", "sell", "transfer_in", "transfer_out") and entry.price is None:
-        entry.price = Decimal(0)
-    entry.currency = major_currency(draft.currency)[0] if draft.currency else ""
-    _in_our_units(entry, draft)
-    entry.opened, entry.pay_time = draft.opened, draft.pay_time
-    if draft.pay_day is not None:
-        entry.pay_time = datetime.combine(draft.pay_day, time(), UTC)
-    entry.date_only = draft.time is None
-    if draft.time is not None:
-        entry.time = draft.time
-    elif draft.day is not None:
-        entry.time = moment_of_date(asset, portfolio, datetime.combine(draft.day, time(), UTC)).astimezone(
-            UTC
-        )
-    entry.clean_fields(exclude=["currency", "reverses", "lots"])
+    entry = entry_of(draft, portfolio, assets.get(_asked(draft)), other)
     if draft.kind != "reversal":
         complete(entry, rates)
-        check_alone(entry)
-    return entry
+    row = entry.as_row(id)
+    if draft.lots or draft.reverses is not None:
+        row = _linked(row, draft, ids)
+    if draft.kind != "reversal":
+        check_alone(entry, row)
+    return entry, row
 
 
-def _in_our_units(entry: Transaction, draft: RowDraft) -> None:
-    """A broker that quotes pence, or a contract where we count shares, states the price in another unit."""
-    asset = entry.asset
-    if asset is not None and entry.price and draft.multiplier not in (None, asset.multiplier):
-        with localcontext(EXACT):
-            entry.price = div(entry.price * (draft.multiplier or ONE), asset.multiplier)
-
-
-def _row(entry: Transaction, id: int, ids: Mapping[int, int], draft: RowDraft) -> Row:
-    """The ledger's row under the id that it will have if all goes well; only their order counts."""
+def _linked(row: Row, draft: RowDraft, ids: Mapping[int, int]) -> Row:
+    """The row with the other rows of the file that it speaks of."""
     try:
-        lots = tuple((ids[row], quantity) for row, quantity in draft.lots)
+        lots = tuple((ids[number], quantity) for number, quantity in draft.lots)
         reverses = ids[draft.reverses] if draft.reverses is not None else None
     except KeyError as error:
         column = "reverses" if draft.reverses is not None else "lots"
         raise ValidationError({column: f"expected a row of this file, was row {error}"}) from error
-    return replace(entry.as_row(), id=id, order=(0, id), lots=lots, reverses=reverses)
-
-
-def _store(found: Import) -> None:
-    """Stores the rows in two steps, because lots and reversals speak of other rows of the file."""
-    drafts = [one.draft for one in found.new]
-    plain = [(e, d) for e, d in zip(found.rows, drafts, strict=True) if d.kind != "reversal"]
-    Transaction.objects.bulk_create([*(entry for entry, _ in plain), *found.splits], batch_size=CHUNK)
-    keys = {draft.row: entry.pk for entry, draft in plain if draft.row is not None}
-    choosing = []
-    for entry, draft in plain:
-        if draft.lots:
-            entry.lots = [[keys[row], f"{quantity:f}"] for row, quantity in draft.lots]
-            choosing.append(entry)
-    if choosing:
-        Transaction.objects.bulk_update(choosing, ["lots"], batch_size=CHUNK)
-    reversals = [(e, d) for e, d in zip(found.rows, drafts, strict=True) if d.kind == "reversal"]
-    by_key = {entry.pk: entry for entry, _ in plain}
-    for entry, draft in reversals:
-        taken_back = by_key[keys[draft.reverses or 0]]
-        entry.reverses_id = taken_back.pk
-        entry.currency, entry.time = taken_back.currency, taken_back.time
-    if reversals:
-        Transaction.objects.bulk_create([entry for entry, _ in reversals], batch_size=CHUNK)
-
-
-# --- and back -----------------------------------------------------------------------------------------------
-
-
-def draft_of(row: Transaction) -> RowDraft:
-    """Returns a stored row as a draft, which the export writes and the import reads again."""
-    asset, other = row.asset, row.other_asset
-    fields: dict[str, Any] = {name: getattr(row, name) for name in (*SAME, *TEXTS)}
-    fields = {name: value for name, value in fields.items() if value is not None}
-    return RowDraft(
-        line=0,
-        row=row.pk,
-        kind=cast(Kind, row.type),
-        time=None if row.date_only else row.time.astimezone(UTC),
-        day=_day_of(row) if row.date_only else None,
-        symbol=asset.symbol if asset else "",
-        name=asset.name if asset else "",
-        multiplier=asset.multiplier if asset else None,
-        currency=row.currency,
-        other_symbol=other.symbol if other else "",
-        other_currency=other.currency if other else "",
-        other_multiplier=other.multiplier if other else None,
-        opened=row.opened,
-        pay_time=row.pay_time,
-        lots=tuple((int(key), Decimal(quantity)) for key, quantity in row.lots or ()),
-        reverses=row.reverses_id,
-        **fields,
-    )
-
-
-def _day_of(row: Transaction) -> date:
-    """The date that a row was given, of which its time is the session's open."""
-    if row.asset is None:
-        return row.time.astimezone(ZoneInfo(row.portfolio.time_zone)).date()
-    return calendar_named(row.asset.calendar).session_at(row.time).date
-
-
-def drafts_of(rows: Sequence[Transaction]) -> Iterable[RowDraft]:
-    return map(draft_of, rows)
+    return replace(row, lots=lots, reverses=reverses)

@@ -4,7 +4,7 @@ Transactions are the truth. Positions are rebuilt from them in the database tran
 under a lock on the portfolio: concurrent edits lose nothing, and a row that cannot be booked is never stored.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,10 +17,11 @@ from django.db import models, transaction
 
 from assets.fields import ExactDecimalField, validate_currency
 from assets.models import Asset
+from portfolio.daily import day_of
 from portfolio.ledger import Books, Row, replay
 from portfolio.receipt_store import ReceiptSegment
 from portfolio.snapshots import PortfolioHistory, PortfolioSnapshot, invalidate
-from portfolio.transaction import Transaction, TransactionQuerySet, of_portfolio, rebuild
+from portfolio.transaction import WRITTEN_AT_ONCE, Transaction, TransactionQuerySet, of_portfolio, rebuild
 from portfolio.windows import Holdings
 
 __all__ = [
@@ -108,19 +109,26 @@ class Portfolio(models.Model):
         """Forgets the stored values of the days from `from_date` on, or all; whoever writes rows has to call it."""
         invalidate(self.pk, from_date)
 
+    def tell(self, since: datetime | None) -> None:
+        """Forgets the history from `since` on (or all) and tells the viewers; for whoever has changed rows."""
+        from portfolio import events
+
+        self.invalidate_history(day_of(since, self.zone) if since else None)
+        events.portfolio_changed(self.pk)
+
     def rebuild(self) -> None:
         """Writes the positions anew from the transactions; raises LedgerError, and then nothing is stored."""
         with transaction.atomic():
             Portfolio.objects.locked().get(pk=self.pk)
-            self._store_positions(self.booked_positions())
+            self.store_positions(self.replay(self.rows()))
 
     def booked_positions(self) -> dict[int, Decimal]:
         """Returns how much the rows say is held, by the asset's id."""
-        held = {s: one.quantity for s, one in self.replay(self.rows()).accounts.items() if one.quantity}
-        keys = dict(Asset.objects.filter(symbol__in=held).values_list("symbol", "pk"))
-        return {keys[symbol]: quantity for symbol, quantity in held.items()}
+        return _held(self.replay(self.rows()))
 
-    def _store_positions(self, booked: Mapping[int, Decimal]) -> None:
+    def store_positions(self, books: Books) -> None:
+        """Writes the positions of books that all rows were replayed to, by whoever holds the lock."""
+        booked = _held(books)
         stored = {position.asset_id: position for position in self.positions.all()}
         gone = [position.pk for asset_id, position in stored.items() if asset_id not in booked]
         Position.objects.filter(pk__in=gone).delete()
@@ -129,10 +137,18 @@ class Portfolio(models.Model):
             for asset_id, quantity in booked.items()
             if asset_id not in stored
         )
+        changed = []
         for asset_id, position in stored.items():
             if asset_id in booked and position.quantity != booked[asset_id]:
                 position.quantity = booked[asset_id]
-                position.save(update_fields=["quantity"])
+                changed.append(position)
+        Position.objects.bulk_update(changed, ["quantity"], batch_size=WRITTEN_AT_ONCE)
+
+
+def _held(books: Books) -> dict[int, Decimal]:
+    held = {symbol: account.quantity for symbol, account in books.accounts.items() if account.quantity}
+    keys = dict(Asset.objects.filter(symbol__in=held).values_list("symbol", "pk"))
+    return {keys[symbol]: quantity for symbol, quantity in held.items()}
 
 
 class Position(models.Model):

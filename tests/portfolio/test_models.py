@@ -62,6 +62,34 @@ def test_positions_follow_every_way_of_changing_a_row(portfolio: Portfolio, acme
     assert quantities(portfolio) == {}
 
 
+def test_rows_read_as_columns_are_those_of_their_instances(portfolio: Portfolio, acme: Asset) -> None:
+    pence = Asset.objects.create(symbol="PENNY", currency="GBP", multiplier=D("0.01"))
+    bought = trade(portfolio, acme, "buy", "10", days=9, fee=D("1.5"), fee_currency="CHF", fee_rate=D("1.1"))
+    trade(portfolio, acme, "sell", "4", days=8, lots=[[bought.pk, "4"]], tax=D(2), row_order=3)
+    trade(
+        portfolio, pence, "buy", "10", days=7, rate=D("1.25"), base_value=D("12.5"), settlement_currency="EUR",
+        settlement_rate=D("1.15"), note="settled elsewhere",
+    )  # fmt: skip
+    trade(
+        portfolio, acme, "transfer_in", "5", days=6, cost=D(400), base_cost=D(400),
+        opened=timezone.now() - timedelta(days=99),
+    )  # fmt: skip
+    rows: list[dict[str, Any]] = [
+        {"type": "deposit", "amount": D(50)},
+        {"type": "convert", "amount": D(5), "to_amount": D(4), "to_currency": "EUR"},
+        {"type": "dividend", "asset": acme, "amount": D(3), "pay_time": timezone.now() + timedelta(days=5)},
+        {"type": "spinoff", "asset": acme, "other_asset": pence, "numerator": 1, "denominator": 4,
+         "cost_share": D("0.1"), "settlement_rate": D("0.8")},
+    ]  # fmt: skip
+    wrong = Transaction.objects.create(portfolio=portfolio, type="fee", amount=D(1), currency="USD")
+    rows.append({"type": "reversal", "reverses": wrong})
+    for values in rows:
+        Transaction.objects.create(portfolio=portfolio, currency="USD", **values)
+    stored = portfolio.transactions.in_order().with_assets()
+    assert portfolio.rows() == [entry.as_row() for entry in stored]
+    assert len(portfolio.rows()) == 10
+
+
 def test_a_row_moved_to_another_portfolio_changes_both(portfolio: Portfolio, acme: Asset) -> None:
     other = Portfolio.objects.create(user=portfolio.user, name="Other")
     row = trade(portfolio, acme, "buy", "10")
