@@ -52,33 +52,43 @@ def priced(system: System) -> System:
     return system
 
 
+# Fifty ledgers, five at a time: a receipt is written within two seconds, which five wait for together.
 @settings(
-    max_examples=50,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(ledger=ledgers, last=st.tuples(prices, prices))
+@given(batch=st.lists(st.tuples(ledgers, prices, prices), min_size=5, max_size=5))
 def test_frame_rest_csv_and_recomputation_are_one(
-    priced: System, ledger: list[tuple[Any, ...]], last: tuple[Decimal, Decimal]
+    priced: System, batch: list[tuple[list[tuple[Any, ...]], Decimal, Decimal]]
 ) -> None:
     session = priced.session()
-    path = opened(session)
+    paths = [opened(session) for _ in batch]
     try:
-        book(session, path, ledger)
-        for symbol, price in zip(ASSETS, last, strict=True):
-            ok(session.post(f"/api/assets/{symbol}/prices/", {"price": str(price)}), 201)
-        socket, frame = watch(priced, int(path.rstrip("/").rsplit("/", 1)[1]))
-        receipt = frame["receipt"]
-        assert ok(session.get(f"{path}?receipt={receipt}")).json["valuation"] == frame
-        told = ok(session.get(f"{path}receipts/{receipt}/")).json
-        assert told["valuation"] == frame
-        adds_up(frame)
-        written(ok(session.get(f"{path}positions.csv?receipt={receipt}")).body.decode(), frame)
-        rows = ok(session.get(f"{path}transactions/?page_size=1000")).json["results"]
-        recomputed(Recomputation(told, rows), frame)
-        socket.close()
+        frames = []
+        for path, (ledger, *last) in zip(paths, batch, strict=True):
+            book(session, path, ledger)
+            for symbol, price in zip(ASSETS, last, strict=True):
+                ok(session.post(f"/api/assets/{symbol}/prices/", {"price": str(price)}), 201)
+            socket, frame = watch(priced, int(path.rstrip("/").rsplit("/", 1)[1]))
+            socket.close()
+            frames.append(frame)
+        for path, frame in zip(paths, frames, strict=True):
+            is_one(session, path, frame)
     finally:
-        ok(session.delete(path), 204)
+        for path in paths:
+            ok(session.delete(path), 204)
+
+
+def is_one(session: Http, path: str, frame: Frame) -> None:
+    receipt = frame["receipt"]
+    assert ok(session.get(f"{path}?receipt={receipt}")).json["valuation"] == frame
+    told = ok(session.get(f"{path}receipts/{receipt}/")).json
+    assert told["valuation"] == frame
+    adds_up(frame)
+    written(ok(session.get(f"{path}positions.csv?receipt={receipt}")).body.decode(), frame)
+    rows = ok(session.get(f"{path}transactions/?page_size=1000")).json["results"]
+    recomputed(Recomputation(told, rows), frame)
 
 
 def opened(session: Http) -> str:
