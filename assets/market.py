@@ -1,4 +1,4 @@
-"""Plain values of a market: quotes, trades, bars and order books, as every source speaks of them.
+"""Plain values of a market: quotes, trades, bars, books and notices, as every source speaks of them.
 
 Owns their shapes and the one way to turn a vendor's text into a `Decimal`. Knows no Django, no Redis and no
 vendor. A value's `symbol` is the SOURCE's own name for the instrument; the price feed maps it to an asset.
@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 Side = Literal["buy", "sell"]
+MarketPhase = Literal["pre_open", "open", "closing", "closed"]
 Level = tuple[Decimal, Decimal]
 
 # Beyond this a price is a broken frame, and its plain notation could be a megabyte long.
@@ -73,6 +74,17 @@ def change_since(price: Decimal, previous_close: Decimal | None) -> tuple[Decima
     return change, percent or abs(percent)  # a tiny loss is 0.00, not -0.00
 
 
+class Greeks(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How an option's price moves; `iv` is the implied volatility as a ratio, 0.25 for 25 %."""
+
+    delta: Decimal | None = None
+    gamma: Decimal | None = None
+    theta: Decimal | None = None
+    vega: Decimal | None = None
+    rho: Decimal | None = None
+    iv: Decimal | None = None
+
+
 class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an instrument is worth at a moment, with whatever else its source says about the day.
 
@@ -97,10 +109,26 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     open_interest: Decimal | None = None
     window: Literal["session", "24h"] = "session"
     official_close: Decimal | None = None
+    greeks: Greeks | None = None
+
+
+class BidAsk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The best bid and ask without a price; None: nobody bids, or nobody asks. It moves no price and no bar."""
+
+    symbol: str
+    as_of: datetime
+    bid: Decimal | None
+    ask: Decimal | None
+    bid_quantity: Decimal | None = None
+    ask_quantity: Decimal | None = None
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One print; `side` is the taker's."""
+    """One print; `side` is the taker's.
+
+    What a print may do to the day follows from its conditions, by its vendor's table: an odd lot counts as volume
+    and moves no price, an average-price trade does neither. `updates_last` covers the price and a bar's close.
+    """
 
     symbol: str
     price: Decimal
@@ -108,10 +136,16 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     as_of: datetime
     side: Side | None = None
     trade_id: str = ""
+    updates_last: bool = True
+    updates_high_low: bool = True
+    updates_volume: bool = True
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Open, high, low, close and volume of one interval that begins at `start`."""
+    """Open, high, low, close and volume of one interval that begins at `start`.
+
+    As an event of a feed it is what the source says of that interval now, and goes before what we have built.
+    """
 
     symbol: str
     interval: Literal["1m", "1d"]
@@ -130,6 +164,44 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
     as_of: datetime | None = None
+
+
+class MarketStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a market trades, as the source says; `market` is the source's own name for it ("NSE_EQ")."""
+
+    market: str
+    phase: MarketPhase
+    as_of: datetime
+
+
+class MarketNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something about an instrument that is neither a price nor depth.
+
+    price_bands   limit up, limit down: high, low
+    imbalance     before an auction: quantity, paired_quantity, side, reference_price
+    fair_value    the source's own estimate: value
+
+    `figures` holds those names; one that the source leaves out is not there.
+    """
+
+    symbol: str
+    kind: Literal["price_bands", "imbalance", "fair_value"]
+    as_of: datetime
+    figures: dict[str, Decimal | str]
+
+
+class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to the account behind a source's key; only its owner may see it.
+
+    `symbol` is the source's own. `key` names what it is about (an order id); `details` are the source's fields,
+    under the source's names, numbers as Decimal.
+    """
+
+    kind: Literal["order", "fill", "position", "holding", "gtt", "balance"]
+    key: str
+    as_of: datetime
+    symbol: str | None = None
+    details: dict[str, Decimal | str | bool | None] = {}
 
 
 class _Quantities(dict[str, Decimal]):

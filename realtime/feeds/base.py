@@ -7,24 +7,39 @@ nothing else. What keeps a feed alive is `realtime.feeds.runner`. Symbols here a
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-from assets.market import Book, Depth, Quote, Trade
+from assets.market import (
+    AccountEvent,
+    Bar,
+    BidAsk,
+    Book,
+    Depth,
+    MarketNotice,
+    MarketStatus,
+    Quote,
+    Trade,
+)
 
 # A whole Coinbase book is 0.5 to 1 MB of JSON, a busy one 2 MB; beyond this a frame is an attack.
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 # A vendor that says "not before an hour" has a point, but one that says "a year" must not stop us for good.
 RETRY_AFTER_LIMIT_SECONDS = 3600.0
 
-Mode = Literal["ltpc", "quote", "full"]
+# This close code says that we broke a rule, such as one connection too many; who returns at once breaks it again.
+POLICY_VIOLATION, POLICY_PAUSE_SECONDS = 1008, 30.0
+
+Mode = Literal["ltpc", "quote", "full", "full_d30", "option_greeks"]
+# A text frame, or a binary one.
+Frame = str | bytes
 FeedState = Literal["connecting", "live", "recovering", "silent", "failed", "ended"]
 
 
@@ -94,6 +109,13 @@ class Subscribed(msgspec.Struct, frozen=True):
     symbols: tuple[str, ...]
 
 
+class Ready(msgspec.Struct, frozen=True):
+    """The vendor has let us in; there may be nothing to say for now, as in a night without trades.
+
+    Makes the feed live. Only data begins the back-off anew, so that a vendor who lets us in and drops us is spared.
+    """
+
+
 class NewEpoch(msgspec.Struct, frozen=True):
     """What follows does not continue what came before, although the connection is the same."""
 
@@ -103,13 +125,14 @@ class NewEpoch(msgspec.Struct, frozen=True):
 class Send(msgspec.Struct, frozen=True):
     """A frame that the feed wants to answer with. The runner sends it; no sink ever sees it."""
 
-    frame: str
+    frame: Frame
 
 
 # A `Book` is the living one, which goes on changing: whoever wants its best levels asks it for them.
-Event = Quote | Trade | Depth | Book | Confirmed | Gap | Refused | Subscribed | NewEpoch | Send
+Market = Quote | Trade | BidAsk | Depth | Book | Bar | MarketNotice | MarketStatus | AccountEvent
+Event = Market | Confirmed | Gap | Refused | Subscribed | Ready | NewEpoch | Send
 # What proves that data flows. A vendor that answers every subscribe and then drops us gives none of these.
-DATA_EVENTS = (Quote, Trade, Depth, Book, Confirmed)
+DATA_EVENTS = (Quote, Trade, BidAsk, Depth, Book, Bar, MarketNotice, AccountEvent, Confirmed)
 
 
 # -- clock and wires ---------------------------------------------------------------------------------------
@@ -143,7 +166,7 @@ class Connection(Protocol):
 
     async def receive(self) -> bytes: ...
 
-    async def send(self, frame: str) -> None: ...
+    async def send(self, frame: Frame) -> None: ...
 
 
 class Wire(Protocol):
@@ -164,7 +187,7 @@ class SocketConnection:
         except ConnectionClosed as error:
             raise _closed(error) from error
 
-    async def send(self, frame: str) -> None:
+    async def send(self, frame: Frame) -> None:
         try:
             await self._socket.send(frame)
         except ConnectionClosed as error:
@@ -175,14 +198,18 @@ def _closed(error: ConnectionClosed) -> FeedError:
     if error.rcvd is None:
         return FeedError("the connection was lost")
     reason = f" {error.rcvd.reason[:200]}" if error.rcvd.reason else ""
-    return FeedError(f"the vendor closed the connection: {error.rcvd.code}{reason}")
+    return FeedError(
+        f"the vendor closed the connection: {error.rcvd.code}{reason}",
+        retry_after=POLICY_PAUSE_SECONDS if error.rcvd.code == POLICY_VIOLATION else None,
+    )
 
 
 class SocketWire:
     """A WebSocket to a vendor.
 
     Args:
-        url: ws:// or wss://; a wrong one is a permanent error.
+        url: ws:// or wss://; a wrong one is a permanent error. A function is asked for a new one at each opening, and
+            raises FeedError if there is none: the one-time addresses of a vendor that authorises over HTTP.
         headers: sent with the handshake.
         open_timeout: for DNS, TCP, TLS and the handshake together.
         ping_interval: a half-open connection is found within this plus `ping_timeout`.
@@ -190,7 +217,7 @@ class SocketWire:
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], Awaitable[str]],
         *,
         headers: Mapping[str, str] | None = None,
         open_timeout: float = 10.0,
@@ -209,9 +236,10 @@ class SocketWire:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Connection]:
+        url = self.url if isinstance(self.url, str) else await self.url()
         try:
             socket = await connect(
-                self.url,
+                url,
                 additional_headers=self._headers,
                 open_timeout=self._open_timeout,
                 close_timeout=self._close_timeout,
@@ -219,12 +247,10 @@ class SocketWire:
                 ping_timeout=self._ping_timeout,
                 max_size=self._max_size,
                 # A stand-in on this machine is never behind the proxy of the environment.
-                proxy=None if _is_loopback(self.url) else True,
+                proxy=None if _is_loopback(url) else True,
             )
         except InvalidURI as error:
-            raise FeedError(
-                f"expected a ws:// or wss:// address, was {self.url!r}", permanent=True
-            ) from error
+            raise FeedError(f"expected a ws:// or wss:// address, was {url!r}", permanent=True) from error
         except InvalidStatus as error:
             raise _refused(error) from error
         except InvalidHandshake as error:
@@ -269,16 +295,21 @@ def retry_after_seconds(header: str | None) -> float | None:
 class Feed(ABC):
     """One vendor's stream, without its socket: frames in, values out.
 
+    `wants` are symbols with the richest mode that anybody wants of them now, which is at least `base_mode`. A mapping
+    of symbols to modes is also an iterable of symbols, so a feed that sends the same in all modes need not look.
+
     Attributes:
         source: the name under which its prices are stored and shown.
         modes: what it can fill.
+        base_mode: what every symbol is followed in when nobody wants more; enough for prices, bars and alerts.
         symbols: what it follows when nobody asks for others.
         needs_symbols: False for one that sends what it has, whatever is asked.
         silence_after: seconds without a usable frame after which the connection counts as dead; None: never.
     """
 
-    source: ClassVar[str]
+    source: str
     modes: frozenset[Mode]
+    base_mode: Mode = "quote"
     symbols: tuple[str, ...] = ()
     needs_symbols: bool = True
     silence_after: float | None = 30.0
@@ -288,15 +319,19 @@ class Feed(ABC):
         """Returns where its frames come from."""
 
     @abstractmethod
-    def opened(self, symbols: Iterable[str]) -> list[str]:
+    def opened(self, wants: Mapping[str, Mode]) -> Sequence[Frame]:
         """Forgets the last connection and returns the frames that begin this one."""
 
     @abstractmethod
-    def subscribe(self, symbols: Iterable[str]) -> list[str]:
+    def subscribe(self, wants: Mapping[str, Mode]) -> Sequence[Frame]:
         """Returns the frames that add symbols to an open connection."""
 
+    def change_mode(self, wants: Mapping[str, Mode]) -> Sequence[Frame]:
+        """Returns the frames that ask for more or less of symbols that are subscribed."""
+        return []
+
     @abstractmethod
-    def unsubscribe(self, symbols: Iterable[str]) -> list[str]:
+    def unsubscribe(self, symbols: Iterable[str]) -> Sequence[Frame]:
         """Returns the frames that take symbols from an open connection."""
 
     @abstractmethod
@@ -312,7 +347,7 @@ class Feed(ABC):
 class PolledFeed(ABC):
     """A vendor that is asked rather than listened to. The runner asks every interval, a batch at a time."""
 
-    source: ClassVar[str]
+    source: str
     modes: frozenset[Mode]
     symbols: tuple[str, ...] = ()
 
@@ -334,6 +369,6 @@ class Sink(Protocol):
 
 
 class FrameRecorder(Protocol):
-    """Who keeps frames as they arrive."""
+    """Who keeps frames as they arrive, text and binary ones alike."""
 
     def write(self, frame: bytes, received_at: datetime) -> None: ...

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -163,7 +163,7 @@ class CoinbaseFeed(Feed):
         clock: for signatures, and for the rare ticker that has no time.
     """
 
-    source: ClassVar[str] = "coinbase"
+    source: str = "coinbase"
     modes: frozenset[Mode] = frozenset({"ltpc", "quote", "full"})
 
     def __init__(

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import ClassVar
 from urllib.parse import quote as quoted
 from urllib.parse import urlencode
 
@@ -52,7 +51,7 @@ class CoinbaseRestFeed(PolledFeed):
         total_seconds: for one request, from its beginning to its last byte.
     """
 
-    source: ClassVar[str] = "coinbase_rest"
+    source: str = "coinbase_rest"
     modes: frozenset[Mode] = frozenset({"ltpc", "quote"})
 
     def __init__(

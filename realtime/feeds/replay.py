@@ -10,7 +10,6 @@ import math
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 
@@ -21,6 +20,7 @@ from realtime.feeds.base import (
     Event,
     Feed,
     FeedError,
+    Frame,
     FrameError,
     RecordingEnded,
     Refused,
@@ -86,7 +86,7 @@ def survey(path: Path, vendor: Feed) -> Survey:
         FeedError: as `read_recording`.
     """
     feed = ReplayFeed(path, vendor)
-    feed.opened(())
+    feed.opened({})
     symbols: dict[str, None] = {}
     frames = bad = 0
     first = last = 0.0
@@ -149,7 +149,7 @@ class RecordingWire:
             await asyncio.sleep(0)
         return frame
 
-    async def send(self, frame: str) -> None:
+    async def send(self, frame: Frame) -> None:
         """A recording takes no questions."""
 
 
@@ -163,7 +163,7 @@ class ReplayFeed(Feed):
         loop: begin again at the end, as a new epoch.
     """
 
-    source: ClassVar[str] = "replay"
+    source: str = "replay"
     needs_symbols = False
     silence_after = None  # a recording may be quiet for as long as its market was
 
@@ -189,7 +189,7 @@ class ReplayFeed(Feed):
         return RecordingWire(self.path, speed=self._speed, loop=self._loop, clock=self._clock)
 
     def opened(self, symbols: Iterable[str]) -> list[str]:
-        self._vendor.opened(())
+        self._vendor.opened({})
         return []
 
     def subscribe(self, symbols: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random as random_module
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from realtime.feeds.base import (
@@ -20,9 +20,12 @@ from realtime.feeds.base import (
     Feed,
     FeedError,
     FeedState,
+    Frame,
     FrameError,
     FrameRecorder,
+    Mode,
     PolledFeed,
+    Ready,
     RecordingEnded,
     Refused,
     Send,
@@ -86,13 +89,16 @@ class FeedRunner:
         self._clock = clock or SystemClock()
         self._random = random or random_module.Random()
         self._recorder = recorder
-        self._symbols = dict.fromkeys(feed.symbols if symbols is None else symbols)
+        self._base_mode: Mode = feed.base_mode if isinstance(feed, Feed) else "quote"
+        self._symbols: dict[str, Mode] = dict.fromkeys(
+            feed.symbols if symbols is None else symbols, self._base_mode
+        )
         self._interval = interval
         self._batch_size = batch_size
         self._poll_timeout = poll_timeout
         self._symbols_changed = asyncio.Event()
         # Present while a connection is open; what is put here is sent.
-        self._outgoing: asyncio.Queue[str] | None = None
+        self._outgoing: asyncio.Queue[Frame] | None = None
         self._sender: asyncio.Task[None] | None = None
         self._delays = backoff(self._random)
         self._was_live = False
@@ -135,10 +141,22 @@ class FeedRunner:
             return
         for symbol in new:
             self.refused.pop(symbol, None)
-        self._symbols.update(dict.fromkeys(new))
+        wants = dict.fromkeys(new, self._base_mode)
+        self._symbols.update(wants)
         self._symbols_changed.set()
         if isinstance(self.feed, Feed) and self._outgoing is not None:
-            self._put(self.feed.subscribe(new))
+            self._put(self.feed.subscribe(wants))
+
+    def set_modes(self, wants: Mapping[str, Mode]) -> None:
+        """Says what anybody wants of each symbol now; one that is left out goes back to the feed's base mode."""
+        changed = {
+            symbol: mode
+            for symbol, before in self._symbols.items()
+            if (mode := wants.get(symbol, self._base_mode)) != before
+        }
+        self._symbols.update(changed)
+        if changed and isinstance(self.feed, Feed) and self._outgoing is not None:
+            self._put(self.feed.change_mode(changed))
 
     def remove_symbols(self, symbols: Iterable[str]) -> None:
         """Follows these no more."""
@@ -247,12 +265,12 @@ class FeedRunner:
 
     async def _connect(self, feed: Feed) -> None:
         async with feed.wire().open() as connection:
-            outgoing: asyncio.Queue[str] = asyncio.Queue(OUTGOING_FRAMES)
+            outgoing: asyncio.Queue[Frame] = asyncio.Queue(OUTGOING_FRAMES)
             self._outgoing = outgoing
             self._was_live = False
             sender = asyncio.create_task(_send(connection, outgoing), name=f"feed {self.source} sends")
             self._sender = sender
-            self._put(feed.opened(self.symbols))
+            self._put(feed.opened(dict(self._symbols)))
             reader = asyncio.create_task(self._read(feed, connection), name=f"feed {self.source} reads")
             try:
                 # Whichever ends first ends the connection: both end only by raising.
@@ -321,12 +339,14 @@ class FeedRunner:
             self._was_live = True
             self._enter("live", "")
         passed = events
-        if any(isinstance(event, Send | Refused) for event in events):
-            passed = [event for event in events if not isinstance(event, Send)]
+        if any(isinstance(event, Send | Refused | Ready) for event in events):
+            passed = [event for event in events if not isinstance(event, Send | Ready)]
             self._put([event.frame for event in events if isinstance(event, Send)])
             for event in events:
                 if isinstance(event, Refused):
                     self._refuse(event)
+                elif isinstance(event, Ready):
+                    self._enter("live", "")
         if passed:
             self._sink.events(self.source, passed, self._clock.now())
         if self.refused and not self._symbols:
@@ -338,7 +358,7 @@ class FeedRunner:
             self._symbols.pop(symbol, None)
             self.refused[symbol] = event.reason
 
-    def _put(self, frames: Iterable[str]) -> None:
+    def _put(self, frames: Iterable[Frame]) -> None:
         if self._outgoing is None or self._sender is None:
             return
         for frame in frames:
@@ -350,7 +370,7 @@ class FeedRunner:
                 return
 
 
-async def _send(connection: Connection, outgoing: asyncio.Queue[str]) -> None:
+async def _send(connection: Connection, outgoing: asyncio.Queue[Frame]) -> None:
     while True:
         frame = await outgoing.get()
         try:

@@ -8,9 +8,19 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import ClassVar
 
-from realtime.feeds.base import Clock, Connection, Event, Feed, FrameError, Mode, Refused, SystemClock, Wire
+from realtime.feeds.base import (
+    Clock,
+    Connection,
+    Event,
+    Feed,
+    Frame,
+    FrameError,
+    Mode,
+    Refused,
+    SystemClock,
+    Wire,
+)
 from realtime.feeds.simulated_market import DEMO, ORIGIN, PAIRS, Instrument, Path, SimulatedMarket, symbols
 
 __all__ = ["DEMO", "PAIRS", "Instrument", "SimulatedMarket", "SimulatorFeed", "symbols"]
@@ -61,7 +71,7 @@ class ClockWire:
         self._begun, self._shown_until = True, now
         return b"%d %d" % (begin, now)
 
-    async def send(self, frame: str) -> None:
+    async def send(self, frame: Frame) -> None:
         """The time takes no questions."""
 
 
@@ -76,7 +86,7 @@ class SimulatorFeed(Feed):
         depth: also give five levels of depth with each tick.
     """
 
-    source: ClassVar[str] = "simulator"
+    source: str = "simulator"
     modes: frozenset[Mode] = frozenset({"ltpc", "quote", "full"})
     silence_after = None  # a clock cannot fall silent
 

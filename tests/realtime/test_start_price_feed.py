@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from assets.models import Asset
 from realtime.price_feed.feed_store import read_listings
 from realtime.price_feed.notify import notify
-from realtime.price_feed.sources import NAMES, Options, SourceError, open_source
+from realtime.price_feed.sources import NAMES, Options, SourceError, open_source, open_sources
 from tests.realtime.feed_process import feed_process
 from tests.vendors.frames import made_up, write_frames
 
@@ -58,6 +58,22 @@ def test_every_source_can_be_opened_from_the_settings(tmp_path: Path) -> None:
     for name in NAMES:
         options = Options(recording=str(recording)) if name == "replay" else Options()
         assert open_source(name, options).name == name
+
+
+def test_a_source_that_lacks_something_fails_alone_and_says_what() -> None:
+    missing, simulator = open_sources(["replay", "simulator"])
+    assert (missing.name, simulator.name) == ("replay", "simulator")
+    with pytest.raises(SourceError, match="expected --recording FILE or REPLAY_FILE"):
+        open_sources(["replay"])
+    with pytest.raises(SourceError, match="expected a source of"):
+        open_sources(["simulator", "nope"])
+
+
+def test_a_source_that_lacks_something_is_seen_to_fail_while_the_other_is_live(tmp_path: Path) -> None:
+    with feed_process(tmp_path / "log", "--source", "replay", "--source", "simulator") as feed:
+        feed.wait_for("feed replay is failed: replay: expected --recording FILE or REPLAY_FILE")
+        feed.wait_for("feed simulator is live")
+        assert feed.stop() == 0
 
 
 def test_a_source_that_failed_for_good_ends_the_process(tmp_path: Path) -> None:

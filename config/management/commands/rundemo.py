@@ -25,7 +25,7 @@ from config.instance import AlreadyRunning, only_instance
 from config.listening import ListenError, base_url, is_loopback, listen
 from config.management.commands.serve import port_number, until, worker_count
 from config.supervisor import Program, ProgramFailed, Supervisor
-from realtime.price_feed.sources import SourceError, open_source
+from realtime.price_feed.sources import SourceError, open_sources
 
 # Together within the 5 s that a stop may take.
 WEB_GRACE, FEED_GRACE, REDIS_GRACE = 2.8, 1.2, 0.5
@@ -220,13 +220,13 @@ async def open_browser(url: str) -> None:
 
 
 def checked_sources(names: list[str]) -> tuple[str, ...]:
-    """Returns the sources without repetition, all of which can be had with these settings."""
-    for name in names:
-        try:
-            open_source(name)
-        except SourceError as error:
-            raise CommandError(f"--source {name}: {error}") from error
-    return tuple(dict.fromkeys(names))
+    """Returns the sources without repetition, of which at least one can be had with these settings."""
+    unique = tuple(dict.fromkeys(names))
+    try:
+        open_sources(unique)
+    except SourceError as error:
+        raise CommandError(f"--source: {error}") from error
+    return unique
 
 
 def find_redis(state_dir: Path) -> embedded_redis.RedisServer | None:

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from realtime.feeds.base import FrameRecorder
 from realtime.price_feed.process import PriceFeed
-from realtime.price_feed.sources import Options, Source, SourceError, open_source
+from realtime.price_feed.sources import Options, Source, SourceError, open_sources
 
 
 def positive_seconds(text: str) -> float:
@@ -79,7 +79,7 @@ class Command(BaseCommand):
         if "replay" not in names and replay != Options():
             raise CommandError("--recording, --speed and --loop belong to --source replay")
         try:
-            sources = [open_source(name, replay) for name in names]
+            sources = open_sources(names, replay)
         except SourceError as error:
             raise CommandError(str(error)) from error
         recorder = self._recorder(options["record"], sources)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from assets.market import Quote, parse_decimal
-from realtime.feeds.base import Connection, Event, Feed, FeedError, FeedState, FrameError, Mode, Wire
+from realtime.feeds.base import Connection, Event, Feed, FeedError, FeedState, Frame, FrameError, Mode, Wire
 
 START = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 
@@ -85,31 +85,51 @@ class ScriptedWire:
 
     def __init__(self, scripts: Iterable[Sequence[Step]]) -> None:
         self.scripts = [list(script) for script in scripts]
-        self.sent: list[list[str]] = []
+        self.sent: list[list[Frame]] = []
+        self._changed = asyncio.Event()
+        self._connection = ScriptedConnection([], [], self._changed)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Connection]:
-        sent: list[str] = []
+        sent: list[Frame] = []
         self.sent.append(sent)
-        yield ScriptedConnection(self.scripts.pop(0) if self.scripts else [], sent)
+        self._connection = ScriptedConnection(
+            self.scripts.pop(0) if self.scripts else [], sent, self._changed
+        )
+        yield self._connection
+
+    def drop(self, error: FeedError) -> None:
+        """Ends the open connection."""
+        self._connection.steps.append(error)
+        self._changed.set()
+
+    async def until_sent(self, frames: int) -> None:
+        """Waits until so many frames were sent on this connection."""
+        async with asyncio.timeout(30):
+            while len(self._connection.sent) < frames:
+                self._changed.clear()
+                await self._changed.wait()
 
 
 class ScriptedConnection:
-    def __init__(self, steps: list[Step], sent: list[str]) -> None:
+    def __init__(self, steps: list[Step], sent: list[Frame], changed: asyncio.Event) -> None:
         self.steps = steps
         self.sent = sent
+        self._changed = changed
 
     async def receive(self) -> bytes:
-        if not self.steps:
-            await asyncio.Event().wait()
+        while not self.steps:
+            self._changed.clear()
+            await self._changed.wait()
         await asyncio.sleep(0)
         step = self.steps.pop(0)
         if isinstance(step, FeedError):
             raise step
         return step
 
-    async def send(self, frame: str) -> None:
+    async def send(self, frame: Frame) -> None:
         self.sent.append(frame)
+        self._changed.set()
 
 
 class PlainFeed(Feed):

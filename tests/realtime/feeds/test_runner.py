@@ -3,14 +3,25 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
 
 import pytest
 
-from realtime.feeds.base import Event, FeedError, Mode, PolledFeed, RecordingEnded, Refused, Send
+from assets.market import Quote
+from realtime.feeds.base import (
+    Event,
+    FeedError,
+    Frame,
+    Mode,
+    PolledFeed,
+    Ready,
+    RecordingEnded,
+    Refused,
+    Send,
+)
 from realtime.feeds.runner import FeedRunner, backoff
 from tests.realtime.feeds.fakes import JumpingClock, PlainFeed, ScriptedWire, Step, WaitingSink, make_quote
 
@@ -268,3 +279,66 @@ async def test_a_polled_feed_recovers_after_the_time_that_its_vendor_named() -> 
     async with running(runner):
         await sink.until(lambda: sink.state_names == ["connecting", "live", "recovering", "live"])
     assert clock.sleeps[:2] == [30, 77]
+
+
+class ModalFeed(PlainFeed):
+    """Says in its frames which mode each symbol is wanted in."""
+
+    modes = frozenset({"ltpc", "full"})
+    base_mode = "ltpc"
+
+    def opened(self, wants: Mapping[str, Mode]) -> list[str]:  # type: ignore[override]
+        return [f"open {dict(wants)}"]
+
+    def change_mode(self, wants: Mapping[str, Mode]) -> list[Frame]:
+        return [f"mode {dict(wants)}".encode()]
+
+
+async def test_a_richer_mode_is_asked_for_and_given_back_and_survives_a_reconnect() -> None:
+    wire, sink = ScriptedWire([[b"A 1"], [b"A 2"]]), WaitingSink()
+    runner = FeedRunner(ModalFeed(wire, ("A", "B")), sink, clock=JumpingClock())
+    async with running(runner):
+        await sink.until(sink.quotes)
+        runner.set_modes({"A": "full", "UNKNOWN": "full"})
+        runner.set_modes({"A": "full"})  # nothing new
+        runner.set_modes({})
+        runner.set_modes({"B": "full"})
+        await wire.until_sent(4)
+        wire.drop(FeedError("lost"))
+        await sink.until(lambda: len(sink.quotes()) == 2)
+    assert wire.sent == [
+        [
+            "open {'A': 'ltpc', 'B': 'ltpc'}",
+            b"mode {'A': 'full'}",
+            b"mode {'A': 'ltpc'}",
+            b"mode {'B': 'full'}",
+        ],
+        ["open {'A': 'ltpc', 'B': 'full'}"],
+    ]
+
+
+async def test_a_vendor_that_lets_us_in_is_live_but_only_data_ends_the_back_off() -> None:
+    class Quiet(PlainFeed):
+        def decode(self, frame: bytes) -> list[Event]:
+            return [Ready()] if frame == b"welcome" else super().decode(frame)
+
+    wire, sink, clock = (
+        ScriptedWire([[b"welcome", FeedError("out")]] * 3 + [[b"A 1"]]),
+        WaitingSink(),
+        JumpingClock(),
+    )
+    runner = FeedRunner(Quiet(wire), sink, clock=clock, random=MostPatient())
+    async with running(runner):
+        await sink.until(sink.quotes)
+    assert sink.state_names == [
+        "connecting",
+        "live",
+        "recovering",
+        "live",
+        "recovering",
+        "live",
+        "recovering",
+        "live",
+    ]
+    assert clock.sleeps == [0.5, 1, 2]
+    assert all(isinstance(event, Quote) for event in sink.all_events)

@@ -1,0 +1,1 @@
+"""How each source is made of the settings; one file a vendor."""

@@ -1,0 +1,85 @@
+"""Coinbase Exchange as a source, streamed or asked."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from django.conf import settings
+
+from realtime.feeds.base import Event, FeedError, Refused
+from realtime.feeds.coinbase import URL, CoinbaseFeed
+from realtime.feeds.coinbase_rest import AT_ONCE, CoinbaseRestFeed
+from realtime.feeds.coinbase_rest import URL as REST_URL
+from realtime.price_feed.feed_store import NewAsset
+from realtime.price_feed.sources import Collect, Options, Source, SourceError
+
+
+def product_assets(products: Iterable[str]) -> tuple[NewAsset, ...]:
+    return tuple(_product(product) for product in dict.fromkeys(products))
+
+
+def _product(product: str) -> NewAsset:
+    """A Coinbase product is `base-quote`; the quote is its currency."""
+    base, _, quote = product.partition("-")
+    if not base or not quote or not quote.isalnum():
+        raise SourceError(f"expected a product such as BTC-USD, was {product[:40]!r}")
+    return NewAsset(product, product.upper(), f"{base} in {quote}", quote.upper(), "crypto")
+
+
+def _coinbase_feed(products: Iterable[str]) -> CoinbaseFeed:
+    return CoinbaseFeed(
+        products,
+        url=settings.COINBASE_WEBSOCKET_URL,
+        key=settings.COINBASE_API_KEY,
+        secret=settings.COINBASE_API_SECRET,
+        passphrase=settings.COINBASE_API_PASSPHRASE,
+    )
+
+
+def _collect_from(feed: CoinbaseRestFeed) -> Collect:
+    async def ask(symbol: str) -> list[Event]:
+        try:
+            return await feed.poll([symbol])
+        except FeedError as error:  # of this product only, as far as we know
+            return [Refused((symbol,), str(error))]
+
+    async def collect(wanted: Sequence[str]) -> list[Event]:
+        events: list[Event] = []
+        for start in range(0, len(wanted), AT_ONCE):
+            for answer in await asyncio.gather(*map(ask, wanted[start : start + AT_ONCE])):
+                events += answer
+        return events
+
+    return collect
+
+
+def _has_its_own_past() -> bool:
+    """Whether socket and REST speak of the same market; a stand-in's prices have nothing to do with the real past."""
+    return settings.COINBASE_WEBSOCKET_URL == URL or settings.COINBASE_REST_URL != REST_URL
+
+
+def coinbase(options: Options) -> Source:
+    products = [product.upper() for product in settings.COINBASE_PRODUCTS]
+    rest = CoinbaseRestFeed(products, url=settings.COINBASE_REST_URL)
+    return Source(
+        name="coinbase",
+        feed=_coinbase_feed(products),
+        assets=product_assets(products),
+        quotes_are_trades=False,
+        collect=_collect_from(rest),
+        history=rest.history,
+        fills_history=_has_its_own_past(),
+    )
+
+
+def coinbase_rest(options: Options) -> Source:
+    products = [product.upper() for product in settings.COINBASE_PRODUCTS]
+    rest = CoinbaseRestFeed(products, url=settings.COINBASE_REST_URL)
+    return Source(
+        name="coinbase_rest",
+        feed=rest,
+        assets=product_assets(products),
+        quotes_are_trades=False,
+        collect=_collect_from(rest),
+        history=rest.history,
+        fills_history=True,
+    )
