@@ -2,79 +2,64 @@
 
 import argparse
 import asyncio
-import math
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from tests.vendors.coinbase import CoinbaseExchange, Fault
-from tests.vendors.frames import made_up, read_frames
+from tests.vendors.server import VendorServer
 
 
 def main() -> int:
-    options = _options()
+    vendors = names()
+    parser = argparse.ArgumentParser(prog="python -m tests.vendors", description=__doc__)
+    subparsers = parser.add_subparsers(dest="vendor", required=True)
+    # Only the one that is asked for is imported, and with it what only it needs.
+    for name in vendors:
+        subparser = subparsers.add_parser(
+            name, help=(summary := _summary(vendors[name])), description=summary
+        )
+        if name in sys.argv[1:2]:
+            import_module(f"tests.vendors.{name}").add_options(subparser)
+    options = parser.parse_args()
     try:
-        frames = read_frames(options.recording) if options.recording else made_up()
-        Fault(options.fault)
+        server = import_module(f"tests.vendors.{options.vendor}").server_of(options)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    exchange = CoinbaseExchange(
-        frames,
-        port=options.port,
-        speed=options.speed,
-        loop=options.loop,
-        fault=options.fault,
-        credentials=(options.key, options.secret, options.passphrase) if options.key else None,
-    )
     try:
-        asyncio.run(_serve(exchange))
-    except OSError as error:
-        print(f"error: cannot listen on port {options.port}: {error.strerror}", file=sys.stderr)
+        asyncio.run(_serve(server))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        print(f"error: cannot listen on port {options.port}: {reason}", file=sys.stderr)
         return 1
     return 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.vendors", description=__doc__)
-    vendors = parser.add_subparsers(dest="vendor", required=True)
-    coinbase = vendors.add_parser(
-        "coinbase",
-        help="Coinbase Exchange WebSocket feed",
-        epilog=Fault.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    coinbase.add_argument("--port", type=int, default=0, help="0: any free one; it is printed")
-    coinbase.add_argument("--recording", type=Path, help="what to play; made-up frames when left out")
-    coinbase.add_argument("--speed", type=_speed, default=1.0, help="2: twice as fast; inf: at once")
-    coinbase.add_argument("--loop", action="store_true", help="begin again at the end")
-    coinbase.add_argument("--fault", default="", metavar="KIND[:NUMBER]", help="what goes wrong; see below")
-    coinbase.add_argument("--key", default="", help="accept an account with this API key")
-    coinbase.add_argument("--secret", default="", help="its secret, base64")
-    coinbase.add_argument("--passphrase", default="")
-    return parser.parse_args()
+def names() -> dict[str, str]:
+    """Returns every vendor that there is a server of, with its module's text."""
+    texts = {path.stem: path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))}
+    return {name: text for name, text in texts.items() if "\ndef server_of(" in text}
 
 
-def _speed(text: str) -> float:
-    speed = float(text)
-    if not speed > 0 or math.isnan(speed):
-        raise argparse.ArgumentTypeError(f"expected a speed above 0, was {text}")
-    return speed
+def _summary(text: str) -> str:
+    return text.lstrip('"').partition("\n")[0].rstrip('"')
 
 
-async def _serve(exchange: CoinbaseExchange) -> None:
+async def _serve(server: VendorServer[Any]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with exchange:
-        print(f"ready port={exchange.port}", flush=True)
-        end = asyncio.create_task(_say_the_end(exchange))
+    async with server:
+        print(f"ready port={server.port}", flush=True)
+        end = asyncio.create_task(_say_the_end(server))
         await stop.wait()
         end.cancel()
 
 
-async def _say_the_end(exchange: CoinbaseExchange) -> None:
-    await exchange.finished.wait()
+async def _say_the_end(server: VendorServer[Any]) -> None:
+    await server.finished.wait()
     print("finished", flush=True)
 
 

@@ -5,27 +5,31 @@ comes late gets the whole book as it is by then, as from the real one. With `loo
 its frames are at their end, and says so by closing all connections.
 """
 
+import argparse
 import asyncio
 import base64
 import hashlib
 import hmac
 import json
-import math
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
+from websockets.asyncio.server import ServerConnection
 
-from tests.vendors.frames import NaiveBook
+from tests.vendors.frames import NaiveBook, made_up, read_frames
+from tests.vendors.server import (
+    Client,
+    Fault,
+    Frame,
+    VendorServer,
+    add_server_options,
+    server_options,
+)
 
 SUBSCRIBE_SECONDS = 5.0
 CLOCK_SKEW_SECONDS = 30.0
-QUEUED_FRAMES = 100_000
 
 TICKERS = {"ticker", "ticker_batch", "ticker_1000"}
 BOOKS = {"level2", "level2_batch", "level2_50"}
@@ -53,28 +57,6 @@ GARBAGE: tuple[str | bytes, ...] = (
 )
 
 Credentials = tuple[str, str, str]
-
-
-class Fault:
-    """What goes wrong: `kind` or `kind:number`.
-
-    disconnect:N   the first connection is cut, without a close frame, after N frames
-    mute:N         the first connection hears nothing more after N frames
-    garbage:N      each N-th frame is preceded by one that is of no use
-    gap:N          the N-th trade of the market is left out
-    refuse-auth    every subscribe is refused for its signature
-    http:STATUS    every handshake is answered so (429 with Retry-After: 1)
-    """
-
-    KINDS = ("disconnect", "mute", "garbage", "gap", "refuse-auth", "http")
-
-    def __init__(self, text: str = "") -> None:
-        self.kind, _, number = text.partition(":")
-        if text and self.kind not in self.KINDS:
-            raise ValueError(f"expected a fault of {', '.join(self.KINDS)}, was {text!r}")
-        if number and not number.isdecimal():
-            raise ValueError(f"expected {self.kind}:NUMBER, was {text!r}")
-        self.number = int(number) if number else 0
 
 
 class _Product:
@@ -116,164 +98,91 @@ class _Product:
         return _json({"type": "snapshot", "product_id": product, "asks": asks, "bids": bids})
 
 
-class _Client:
+class ExchangeClient(Client):
     """One connection and what it subscribed to."""
 
     def __init__(self, socket: ServerConnection, fault: Fault) -> None:
-        self.socket = socket
-        self.fault = fault
+        super().__init__(socket, fault, GARBAGE)
         self.channels: dict[str, set[str]] = {}
-        self.outgoing: asyncio.Queue[str | bytes] = asyncio.Queue(QUEUED_FRAMES)
-        self.sent = 0
 
     def wants(self, kind: str, product: str) -> bool:
         return any(product in self.channels.get(channel, ()) for channel in CHANNELS_OF.get(kind, ()))
 
-    def put(self, frame: str | bytes) -> None:
-        try:
-            self.outgoing.put_nowait(frame)
-        except asyncio.QueueFull:
-            self.socket.transport.abort()  # ErrSlowConsume
 
-    async def send_all(self) -> None:
-        while True:
-            frame = await self.outgoing.get()
-            if self.fault.kind == "mute" and self.sent >= self.fault.number:
-                continue
-            if self.fault.kind == "disconnect" and self.sent >= self.fault.number:
-                self.socket.transport.abort()
-                return
-            if self.fault.kind == "garbage" and self.sent % max(1, self.fault.number) == 0:
-                await self.socket.send(GARBAGE[self.sent // max(1, self.fault.number) % len(GARBAGE)])
-            await self.socket.send(frame)
-            self.sent += 1
-
-
-class CoinbaseExchange:
-    """The server; an async context manager.
+class CoinbaseExchange(VendorServer[ExchangeClient]):
+    """The server.
 
     Args:
         frames: (arrival seconds, frame), as of a recording.
-        speed: 2 plays twice as fast; infinity as fast as the clients read.
-        fault: what goes wrong.
         credentials: key, secret (base64) and passphrase of the one account.
+        subscribe_seconds: who has not subscribed by then is left.
+        options: those of every vendor's server.
     """
+
+    faults = {"gap:NUMBER": "the NUMBERth trade of the market is left out"}
 
     def __init__(
         self,
         frames: Sequence[tuple[float, str]],
         *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        speed: float = 1.0,
-        loop: bool = False,
-        fault: str = "",
         credentials: Credentials | None = None,
         subscribe_seconds: float = SUBSCRIBE_SECONDS,
         heartbeat_seconds: float = 1.0,
+        **options: Any,
     ) -> None:
-        self.host, self.port = host, port
-        self.requests: list[dict[str, Any]] = []
-        self.connections = 0
-        # The market has no more frames.
-        self.finished = asyncio.Event()
-        self._frames = list(frames)
-        self._speed = speed
-        self._loop = loop
-        self._fault = Fault(fault)
         self._credentials = credentials
-        self._subscribe_seconds = subscribe_seconds
         self._heartbeat_seconds = heartbeat_seconds
-        self._clients: set[_Client] = set()
-        self._subscribed = asyncio.Event()
-        self._server: Server | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._matches = 0
+        self._firsts: dict[str, str | None] = {}
+        super().__init__(script=self._sorted(frames), let_in_seconds=subscribe_seconds, **options)
         self._products: dict[str, _Product] = {}
-        self._begin()
-
-    @property
-    def url(self) -> str:
-        return f"ws://{self.host}:{self.port}"
+        self.begins()
 
     @property
     def products(self) -> tuple[str, ...]:
         return tuple(self._products)
 
-    async def __aenter__(self) -> Self:
-        self._server = await serve(
-            self._serve, self.host, self.port, process_request=self._handshake, max_size=2**20
-        )
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
-        self._tasks = [asyncio.create_task(self._play()), asyncio.create_task(self._beat())]
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
-        if self._server is not None:
-            for client in self._clients:
-                client.socket.transport.abort()
-            self._server.close()
-            await self._server.wait_closed()
-
-    def disconnect_all(self) -> None:
-        """Cuts every connection, as a lost network does."""
-        for client in self._clients:
-            client.socket.transport.abort()
+    def new_client(self, socket: ServerConnection, fault: Fault) -> ExchangeClient:
+        return ExchangeClient(socket, fault)
 
     # -- the market
 
-    def _begin(self) -> None:
-        messages = [(seconds, json.loads(frame), frame) for seconds, frame in self._frames]
-        firsts: dict[str, str | None] = {}
-        self._stream: list[tuple[float, dict[str, Any], str]] = []
-        for seconds, message, frame in messages:
+    def _sorted(self, frames: Sequence[tuple[float, str]]) -> list[tuple[float, Any]]:
+        """Keeps the first snapshot of each product for its subscribers, and returns the rest."""
+        script: list[tuple[float, Any]] = []
+        for seconds, frame in frames:
+            message = json.loads(frame)
             product = message.get("product_id")
-            if message["type"] == "snapshot" and firsts.get(product) is None:
-                firsts[product] = frame
+            if message["type"] == "snapshot" and self._firsts.get(product) is None:
+                self._firsts[product] = frame
             elif product is not None:
-                firsts.setdefault(product, None)
-                self._stream.append((seconds, message, frame))
-        self._products = {product: _Product(snapshot) for product, snapshot in firsts.items()}
+                self._firsts.setdefault(product, None)
+                script.append((seconds, (message, frame)))
+        return script
 
-    async def _play(self) -> None:
-        while True:
-            await self._subscribed.wait()
-            await self._play_once()
-            self.finished.set()
-            if not self._loop:
-                return
-            await asyncio.sleep(1.0)
-            self._subscribed.clear()
-            self._begin()
-            for client in list(self._clients):
-                await client.socket.close(1012, "the market begins again")
+    def begins(self) -> None:
+        self._products = {product: _Product(snapshot) for product, snapshot in self._firsts.items()}
+        self._matches = 0
 
-    async def _play_once(self) -> None:
-        begun = time.monotonic()
-        matches = 0
-        for index, (seconds, message, frame) in enumerate(self._stream):
-            if math.isfinite(self._speed):
-                due = begun + (seconds - self._stream[0][0]) / self._speed
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
-            elif index % 50 == 0:
-                await asyncio.sleep(0)
-            product = message["product_id"]
-            self._products[product].take(message, frame)
-            matches += message["type"] == "match"
-            if self._fault.kind == "gap" and message["type"] == "match" and matches == self._fault.number:
-                continue
-            for client in self._clients:
-                if client.wants(message["type"], product):
-                    client.put(frame)
+    def happens(self, event: tuple[dict[str, Any], str]) -> None:
+        message, frame = event
+        product = message["product_id"]
+        self._products[product].take(message, frame)
+        is_match = message["type"] == "match"
+        self._matches += is_match
+        if self.fault.kind == "gap" and is_match and self._matches == self.fault.number:
+            return
+        for client in self.clients.values():
+            if client.wants(message["type"], product):
+                client.put(frame)
+
+    def jobs(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return (self._beat(),)
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._heartbeat_seconds)
-            for client in self._clients:
+            for client in self.clients.values():
                 for product in sorted(client.channels.get("heartbeat", ())):
                     client.put(self._heartbeat(product))
 
@@ -291,42 +200,16 @@ class CoinbaseExchange:
 
     # -- a connection
 
-    def _handshake(self, connection: ServerConnection, request: Request) -> Response | None:
-        if self._fault.kind != "http":
-            return None
-        self.connections += 1
-        response = connection.respond(self._fault.number or 503, "not now\n")
-        if self._fault.number == 429:
-            response.headers["Retry-After"] = "1"
-        return response
+    def parsed(self, frame: Frame) -> Any:
+        request = json.loads(frame)
+        request["type"]  # KeyError, TypeError: not a request
+        return request
 
-    async def _serve(self, socket: ServerConnection) -> None:
-        self.connections += 1
-        first_only = self._fault.kind in {"disconnect", "mute"} and self.connections > 1
-        client = _Client(socket, Fault() if first_only else self._fault)
-        self._clients.add(client)
-        sender = asyncio.create_task(client.send_all())
-        try:
-            with suppress(ConnectionClosed, TimeoutError):
-                async with asyncio.timeout(self._subscribe_seconds):
-                    while not client.channels:
-                        self._read(client, await socket.recv())
-                while True:
-                    self._read(client, await socket.recv())
-        finally:
-            self._clients.discard(client)
-            sender.cancel()
-            with suppress(asyncio.CancelledError, ConnectionClosed):
-                await sender
+    async def not_understood(self, client: ExchangeClient, frame: Frame) -> None:
+        client.put(_error("Malformed JSON", ""))
 
-    def _read(self, client: _Client, frame: str | bytes) -> None:
-        try:
-            request = json.loads(frame)
-            kind = request["type"]
-        except (ValueError, TypeError, KeyError):
-            client.put(_error("Malformed JSON", ""))
-            return
-        self.requests.append(request)
+    async def asked(self, client: ExchangeClient, request: Any) -> None:
+        kind = request["type"]
         if kind not in {"subscribe", "unsubscribe"}:
             client.put(_error("Type has to be either subscribe or unsubscribe", ""))
             return
@@ -340,7 +223,7 @@ class CoinbaseExchange:
             self._unsubscribe(client, wanted)
 
     def _refusal(self, request: dict[str, Any], wanted: dict[str, set[str]]) -> str:
-        if self._fault.kind == "refuse-auth":
+        if self.fault.kind == "refuse-auth":
             return "Sorry, you could not be authenticated: Bad Request"
         if not wanted:
             return "No channels provided"
@@ -373,7 +256,7 @@ class CoinbaseExchange:
             return "request timestamp expired"
         return ""
 
-    def _subscribe(self, client: _Client, wanted: dict[str, set[str]]) -> None:
+    def _subscribe(self, client: ExchangeClient, wanted: dict[str, set[str]]) -> None:
         new: dict[str, set[str]] = {}
         for channel, products in wanted.items():
             known = client.channels.setdefault(channel, set())
@@ -385,9 +268,9 @@ class CoinbaseExchange:
             if product in new:
                 for frame in self._products[product].opening(product, new[product]):
                     client.put(frame)
-        self._subscribed.set()
+        self.let_in(client)
 
-    def _unsubscribe(self, client: _Client, wanted: dict[str, set[str]]) -> None:
+    def _unsubscribe(self, client: ExchangeClient, wanted: dict[str, set[str]]) -> None:
         for channel, products in wanted.items():
             left = client.channels.get(channel, set()) - products if products else set()
             client.channels[channel] = left
@@ -407,7 +290,7 @@ def _channels(request: dict[str, Any]) -> dict[str, set[str]]:
     return wanted
 
 
-def _subscriptions(client: _Client) -> str:
+def _subscriptions(client: ExchangeClient) -> str:
     channels = [
         {"name": name, "product_ids": sorted(products), "account_ids": None}
         for name, products in client.channels.items()
@@ -421,3 +304,19 @@ def _error(message: str, reason: str) -> str:
 
 def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_server_options(parser, CoinbaseExchange)
+    parser.add_argument("--key", default="", help="accept an account with this API key")
+    parser.add_argument("--secret", default="", help="its secret, base64")
+    parser.add_argument("--passphrase", default="")
+
+
+def server_of(options: argparse.Namespace) -> CoinbaseExchange:
+    account = (options.key, options.secret, options.passphrase)
+    return CoinbaseExchange(
+        read_frames(options.recording) if options.recording else made_up(),
+        credentials=account if options.key else None,
+        **server_options(options),
+    )
