@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 
 from config import embedded_redis
 from tests.live import ROOT, LiveSystem
+from tests.vendors.real_clients import build_marked
 
 # A busy machine is no reason to fail: how long an example takes is nobody's promise. New examples are looked for at
 # home; a build is to say the same of the same commit each time.
@@ -32,6 +33,12 @@ hypothesis_settings.load_profile("suite")
 
 def pytest_configure() -> None:
     settings.STATE_DIR.mkdir(mode=0o700, exist_ok=True)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Before any test runs: building takes both cores, which would show in what tests measure."""
+    if not session.config.option.collectonly:
+        build_marked(getattr(session, "items", ()))  # the one that leads pytest-xdist's processes has none
 
 
 def pytest_unconfigure() -> None:
