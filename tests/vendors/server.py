@@ -11,7 +11,7 @@ import http
 import json
 import math
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
@@ -87,6 +87,7 @@ class Client:
     def __init__(self, socket: ServerConnection, fault: Fault, garbage: Sequence[Frame]) -> None:
         self.socket = socket
         self.fault = fault
+        self.requests: list[Any] = []
         self.sent = 0
         self._garbage = garbage
         self._outgoing: asyncio.Queue[Frame] = asyncio.Queue(QUEUED_FRAMES)
@@ -169,6 +170,7 @@ class VendorServer(Generic[C]):
 
     Attributes:
         requests: what clients sent, parsed; `received`: the same as it came, text or bytes.
+        conversations: the requests of each connection that was let through the handshake, in their order.
         http_requests: what was asked for without a WebSocket: path and query.
         connections: how many WebSockets were asked for, whether or not they were let in.
         most_open: how many were open at once at most.
@@ -195,6 +197,7 @@ class VendorServer(Generic[C]):
         self.fault = Fault(fault, self.faults)
         self.requests: list[Any] = []
         self.received: list[Frame] = []
+        self.conversations: list[list[Any]] = []
         self.http_requests: list[str] = []
         self.connections = 0
         self.most_open = 0
@@ -207,6 +210,7 @@ class VendorServer(Generic[C]):
         self._let_in_seconds = let_in_seconds
         self._begun = asyncio.Event()
         self._let_in: set[ServerConnection] = set()
+        self._changed = asyncio.Event()
         self._server: Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -293,6 +297,13 @@ class VendorServer(Generic[C]):
             self._server.close()
             await self._server.wait_closed()
 
+    async def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
+        """Waits for what connections and requests make true."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
     def disconnect_all(self) -> None:
         """Cuts every connection, as a lost network does."""
         for client in self.clients.values():
@@ -343,6 +354,7 @@ class VendorServer(Generic[C]):
             self.connections += 1
         else:
             self.http_requests.append(request.path)
+        self._changed.set()
         if self.fault.kind == "http":
             status = self.fault.number
             wait = 1 if self.fault.second is None else self.fault.second
@@ -356,6 +368,8 @@ class VendorServer(Generic[C]):
         others = [one for one in self.clients.values() if one.is_open]
         self.clients[socket] = client
         self.most_open = max(self.most_open, self.open_connections)
+        self.conversations.append(client.requests)
+        self._changed.set()
         sender = asyncio.create_task(client.send_all())
         try:
             with suppress(ConnectionClosed):
@@ -365,6 +379,7 @@ class VendorServer(Generic[C]):
         finally:
             self.clients.pop(socket, None)
             self._let_in.discard(socket)
+            self._changed.set()
             sender.cancel()
             with suppress(asyncio.CancelledError, ConnectionClosed):
                 await sender
@@ -396,6 +411,8 @@ class VendorServer(Generic[C]):
             await self.not_understood(client, frame)
             return
         self.requests.append(request)
+        client.requests.append(request)
+        self._changed.set()
         await self.asked(client, request)
 
 
