@@ -229,6 +229,8 @@ REPLAY_FILE = text("REPLAY_FILE")
 REPLAY_VENDOR = text("REPLAY_VENDOR", "coinbase")
 REPLAY_SPEED = number("REPLAY_SPEED", 1, least=0.001)
 REPLAY_LOOP = boolean("REPLAY_LOOP", False)
+RECORD_MAX_BYTES = integer("RECORD_MAX_BYTES", 256 * 1024 * 1024, least=1)
+RECORD_FILES = integer("RECORD_FILES", 10, least=1)
 
 # --- logs ------------------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,14 @@
 """A recording played back as a feed, through the decoder of the vendor that it came from.
 
-A recording is one line a frame: the arrival time in seconds since the epoch, a tab, the frame's text unchanged.
-Time stamps inside the frames stay as they are: a replayed price is as old as it says. Each round of a loop is a
-new connection to whoever watches, and so a new epoch.
+A recording is one line a frame: the arrival time in seconds since the epoch, a tab, the frame's text unchanged, or
+`base64:` and the bytes of a binary one.
+Times inside the frames stay as they are: a replayed price is as old as it says. Each round of a loop is a new
+connection to whoever watches, and so a new epoch.
 """
 
 import asyncio
+import base64
+import binascii
 import math
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -13,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from assets.market import Book, Depth, Quote, Trade
+from assets.market import AccountEvent, Bar, BidAsk, Book, Depth, Quote, Trade
 from realtime.feeds.base import (
     Clock,
     Connection,
@@ -28,7 +31,12 @@ from realtime.feeds.base import (
     SystemClock,
     Wire,
 )
+from realtime.feeds.recorder import BINARY
 
+# What makes a symbol one of the recording.
+PRICED = Quote | Trade | BidAsk | Depth | Book | Bar
+# What a decoder says that is nobody's business but of the one who recorded: answers, refusals, the own account.
+PRIVATE = Send | Refused | AccountEvent
 # Between two rounds of a loop: the last prices are to be seen, and a short recording must not spin.
 ROUND_PAUSE_SECONDS = 1.0
 # A recording that is behind its time, or played very fast, lets others of the loop run after so many frames.
@@ -50,7 +58,7 @@ def read_recording(path: Path) -> Iterator[tuple[float, bytes]]:
                 seconds, tab, frame = line.rstrip(b"\r\n").partition(b"\t")
                 if not tab and not line.endswith(b"\n") and number > 1:
                     return
-                yield _arrival(path, number, seconds, tab, frame), frame
+                yield _arrival(path, number, seconds, tab, frame), _decoded(path, number, frame)
             if not number:
                 raise FeedError(f"expected a recording in {path}, was an empty file", permanent=True)
     except OSError as error:
@@ -68,6 +76,18 @@ def _arrival(path: Path, number: int, seconds: bytes, tab: bytes, frame: bytes) 
             f"{path} line {number}: expected seconds, a tab and a frame, was {shown!r}", permanent=True
         )
     return arrived
+
+
+def _decoded(path: Path, number: int, frame: bytes) -> bytes:
+    if not frame.startswith(BINARY):
+        return frame
+    try:
+        return base64.b64decode(frame.removeprefix(BINARY), validate=True)
+    except binascii.Error as error:
+        shown = frame[:60]
+        raise FeedError(
+            f"{path} line {number}: expected a frame in base64, was {shown!r}", permanent=True
+        ) from error
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -99,9 +119,7 @@ def survey(path: Path, vendor: Feed) -> Survey:
         except FrameError:
             bad += 1
             continue
-        symbols.update(
-            (event.symbol, None) for event in events if isinstance(event, Quote | Trade | Depth | Book)
-        )
+        symbols.update((event.symbol, None) for event in events if isinstance(event, PRICED))
     return Survey(frames=frames, bad_frames=bad, seconds=max(0.0, last - first), symbols=tuple(symbols))
 
 
@@ -206,6 +224,6 @@ class ReplayFeed(Feed):
         except FeedError as error:
             # What refused the one who recorded does not refuse us.
             raise FrameError("recorded_error", str(error)) from error
-        if any(isinstance(event, Send | Refused) for event in events):
-            return [event for event in events if not isinstance(event, Send | Refused)]
+        if any(isinstance(event, PRIVATE) for event in events):
+            return [event for event in events if not isinstance(event, PRIVATE)]
         return events

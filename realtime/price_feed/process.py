@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -46,7 +46,7 @@ class PriceFeed:
         sources: what to follow.
         interval: seconds between two polls of a polled source, and between two status lines.
         batch_size: how many symbols of a polled source are asked for at once.
-        recorder: gets the frames of the one source that is recorded.
+        recorders: get the frames of the sources of their names.
         clock: replaced by tests.
     """
 
@@ -56,13 +56,13 @@ class PriceFeed:
         *,
         interval: float,
         batch_size: int,
-        recorder: FrameRecorder | None = None,
+        recorders: Mapping[str, FrameRecorder] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._sources = sources
         self._interval = interval
         self._batch_size = batch_size
-        self._recorder = recorder
+        self._recorders = recorders or {}
         self._clock = clock or SystemClock()
         self._stopped = asyncio.Event()
         self._store = WriteBehind()
@@ -82,7 +82,7 @@ class PriceFeed:
                 interval=self._interval,
                 batch_size=self._batch_size,
                 siblings=frozenset(source.name for source in self._sources),
-                recorder=self._recorder,
+                recorders=self._recorders,
             )
             self.feeds = [
                 SourceFeed(source, FeedBus(source.name, owner, client, layer), surroundings)

@@ -57,7 +57,7 @@ UNREACHABLE = (RedisError, OSError, TimeoutError)
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all sources of one process share; `siblings` are their names."""
+    """What all sources of one process share; `siblings` are their names, `recorders` those of the recorded ones."""
 
     client: "redis.Redis"
     store: WriteBehind
@@ -65,7 +65,7 @@ class Surroundings:
     interval: float
     batch_size: int
     siblings: frozenset[str]
-    recorder: FrameRecorder | None
+    recorders: Mapping[str, FrameRecorder]
 
 
 class Lead:
@@ -220,7 +220,7 @@ class Lead:
             self.source.feed,
             self,
             clock=self._clock,
-            recorder=self._surroundings.recorder,
+            recorder=self._surroundings.recorders.get(self.source.name),
             symbols=[line.listing.source_symbol for line in self.batcher.lines.values()],
             interval=self._surroundings.interval,
             batch_size=self._surroundings.batch_size,

@@ -4,7 +4,8 @@ Each source's maker is a file of its own in `makers`, the only place that knows 
 it is imported when its source is asked for, and so are the libraries that only that vendor needs.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
@@ -74,6 +75,41 @@ class Source:
     @property
     def modes(self) -> tuple[str, ...]:
         return tuple(sorted(self.feed.modes))
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """How a recording of a source is read, without its keys: an entry of `DECODERS` in its maker's module, by name.
+
+    Attributes:
+        feed: makes the feed that decodes it.
+        assets: source's symbols → what must be in the database for them, with their currencies.
+        quotes_are_trades, delayed_by: as of the source.
+    """
+
+    feed: Callable[[], Feed]
+    assets: Callable[[Iterable[str]], tuple[NewAsset, ...]]
+    quotes_are_trades: bool = True
+    delayed_by: int = 0
+
+
+def decoder_of(name: str) -> Decoder | None:
+    """Returns how a recording of that source is read; None if there is no such source, or it is no stream."""
+    if name not in _MAKERS:
+        return None
+    maker = import_module(f"realtime.price_feed.makers.{_MAKERS[name][0]}")
+    decoders: Mapping[str, Decoder] = getattr(maker, "DECODERS", {})
+    return decoders.get(name)
+
+
+def streamed() -> list[str]:
+    """Returns the names of the sources whose recordings can be read here."""
+    found = []
+    for name in NAMES:
+        with suppress(ImportError):  # a library that only this vendor needs
+            if decoder_of(name) is not None:
+                found.append(name)
+    return found
 
 
 def open_source(name: str, options: Options = Options()) -> Source:

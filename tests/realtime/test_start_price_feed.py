@@ -1,5 +1,6 @@
 """`start_price_feed`: what it refuses, and what it tells a service manager."""
 
+import re
 import socket
 from io import StringIO
 from pathlib import Path
@@ -9,9 +10,18 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from assets.models import Asset
+from realtime.management.commands.start_price_feed import recordings
 from realtime.price_feed.feed_store import read_listings
 from realtime.price_feed.notify import notify
-from realtime.price_feed.sources import NAMES, Options, SourceError, open_source, open_sources
+from realtime.price_feed.sources import (
+    NAMES,
+    Options,
+    SourceError,
+    decoder_of,
+    open_source,
+    open_sources,
+    streamed,
+)
 from tests.realtime.feed_process import feed_process
 from tests.vendors.frames import made_up, write_frames
 
@@ -30,8 +40,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
         (["--source", "replay", "--recording", "/nowhere/x.tsv"], "No such file"),
         (["--source", "replay", "--speed", "0"], "expected a number above 0"),
         (["--loop"], "belong to --source replay"),
-        (["--record", "x.tsv"], "--record takes exactly one streamed source"),
+        (["--record", "x.tsv"], "--record takes a streamed source, such as --source coinbase"),
         (["--record", "/nowhere/x.tsv", "--source", "coinbase"], "cannot write /nowhere/x.tsv"),
+        (["--record", "/nowhere/x/", "--source", "coinbase"], "cannot write /nowhere/x/: No such file"),
     ],
 )
 def test_a_wrong_word_says_what_was_wrong_and_changes_nothing(args: list[str], message: str) -> None:
@@ -94,6 +105,42 @@ def test_what_arrives_is_recorded_as_it_came(tmp_path: Path) -> None:
         feed.wait_for("feed replay is ended")
         assert feed.stop() == 0
     assert [line.partition("\t")[2] for line in copy.read_text().splitlines()] == [text for _, text in frames]
+
+
+def test_several_sources_are_recorded_into_a_folder(tmp_path: Path) -> None:
+    recording = write_frames(tmp_path / "frames.tsv", made_up(count=50))
+    args = ("--source", "replay", "--source", "simulator", "--recording", str(recording), "--speed", "1000")
+    args += ("--record", f"{tmp_path}/kept/")
+    with feed_process(tmp_path / "log", *args, RECORD_MAX_BYTES="5000", RECORD_FILES="3") as feed:
+        feed.wait_for("feed replay is ended")
+        assert feed.stop() == 0
+    kept = sorted((tmp_path / "kept").iterdir())
+    assert len(kept) == 3 and all(path.stat().st_size <= 5000 for path in kept)
+    assert all(re.fullmatch(r"replay-20\d{6}T\d{12}Z\.tsv", path.name) for path in kept[:2])
+    assert kept[2].name == "replay.tsv" and kept[2].stat().st_mode & 0o777 == 0o600
+
+
+def test_which_file_a_source_is_recorded_into(tmp_path: Path) -> None:
+    one, several = str(tmp_path / "r.tsv"), str(tmp_path / "some")
+    assert recordings(one, ["coinbase"]) == {"coinbase": tmp_path / "r.tsv"}
+    files = {name: tmp_path / "some" / f"{name}.tsv" for name in ("coinbase", "replay")}
+    assert recordings(several, ["coinbase", "replay"]) == files
+    assert recordings(several, ["coinbase"]) == {"coinbase": files["coinbase"]}
+    (tmp_path / "r.tsv").write_text("")
+    with pytest.raises(FileExistsError):
+        recordings(one, ["coinbase", "replay"])
+
+
+def test_a_recording_of_any_streamed_source_can_be_replayed_and_of_no_other(
+    settings: Any, tmp_path: Path
+) -> None:
+    assert {"coinbase"} <= set(streamed()) <= set(NAMES)
+    for name in streamed():
+        decoder = decoder_of(name)
+        assert decoder is not None and decoder.feed().modes
+    settings.REPLAY_VENDOR = "simulator"
+    with pytest.raises(SourceError, match=r"REPLAY_VENDOR: expected one of coinbase.*, was 'simulator'"):
+        open_source("replay", Options(recording=str(tmp_path / "r.tsv")))
 
 
 def test_the_service_manager_is_told_when_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

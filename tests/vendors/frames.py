@@ -3,6 +3,7 @@
 Written without any of our own decoding, so that what is checked against it is checked against something else.
 """
 
+import base64
 import json
 import random
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,16 @@ def read_frames(path: Path) -> Frames:
         if not tab:
             raise ValueError(f"{path} line {number}: expected seconds, a tab and a frame")
         frames.append((float(seconds), frame))
+    return frames
+
+
+def read_any_frames(path: Path) -> list[tuple[float, str | bytes]]:
+    """Reads a recording that may hold binary frames, which come as bytes."""
+    frames: list[tuple[float, str | bytes]] = []
+    for line in path.read_text().splitlines():
+        seconds, _, frame = line.partition("\t")
+        is_binary = frame.startswith("base64:")
+        frames.append((float(seconds), base64.b64decode(frame[7:]) if is_binary else frame))
     return frames
 
 

@@ -5,6 +5,8 @@ import asyncio
 import logging
 import math
 import signal
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from realtime.feeds.base import FrameRecorder
+from realtime.feeds.unavailable import UnavailableFeed
 from realtime.price_feed.process import PriceFeed
-from realtime.price_feed.sources import Options, Source, SourceError, open_sources
+from realtime.price_feed.sources import Options, Source, SourceError, decoder_of, open_sources
 
 
 def positive_seconds(text: str) -> float:
@@ -59,7 +62,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--verbose", action="store_true", help="log every flush")
         parser.add_argument(
-            "--record", metavar="FILE", help="write the frames of the one source as they arrive"
+            "--record",
+            metavar="FILE",
+            help="write the frames of the streamed source as they arrive; of several, into a folder",
         )
         parser.add_argument(
             "--recording", metavar="FILE", help="what the source replay plays (default: REPLAY_FILE)"
@@ -82,28 +87,51 @@ class Command(BaseCommand):
             sources = open_sources(names, replay)
         except SourceError as error:
             raise CommandError(str(error)) from error
-        recorder = self._recorder(options["record"], sources)
-        try:
-            clean = run(PriceFeed, sources, options["interval"], options["batch_size"], recorder)
-        finally:
-            close = getattr(recorder, "close", None)
-            if close is not None:
-                close()
+        with ExitStack() as open_files:
+            recorders = self._recorders(options["record"], sources, open_files)
+            clean = run(PriceFeed, sources, options["interval"], options["batch_size"], recorders)
         if not clean:
             raise CommandError("every source has failed for good; the log says why")
 
     @staticmethod
-    def _recorder(path: str | None, sources: list[Source]) -> FrameRecorder | None:
+    def _recorders(
+        path: str | None, sources: list[Source], open_files: ExitStack
+    ) -> dict[str, FrameRecorder]:
         if path is None:
-            return None
-        if [source.name for source in sources] not in [[name] for name in ("coinbase", "replay")]:
-            raise CommandError("--record takes exactly one streamed source, such as --source coinbase")
+            return {}
+        names = [source.name for source in sources if is_recorded(source)]
+        if not names:
+            raise CommandError("--record takes a streamed source, such as --source coinbase")
         from realtime.feeds.recorder import Recorder
 
         try:
-            return Recorder(Path(path))
+            return {
+                name: open_files.enter_context(
+                    Recorder(
+                        file,
+                        largest_file_bytes=settings.RECORD_MAX_BYTES,
+                        files_kept=settings.RECORD_FILES,
+                    )
+                )
+                for name, file in recordings(path, names).items()
+            }
         except OSError as error:
             raise CommandError(f"--record: cannot write {path}: {error.strerror}") from error
+
+
+def is_recorded(source: Source) -> bool:
+    """Whether it has frames of a vendor, now or when it can be set up."""
+    streams = source.name == "replay" or decoder_of(source.name) is not None
+    return streams and not isinstance(source.feed, UnavailableFeed)
+
+
+def recordings(path: str, names: Sequence[str]) -> dict[str, Path]:
+    """Returns the file of each source: the one that was named, or one each in a folder, which is made."""
+    folder = Path(path)
+    if len(names) == 1 and not folder.is_dir() and not path.endswith("/"):
+        return {names[0]: folder}
+    folder.mkdir(exist_ok=True)
+    return {name: folder / f"{name}.tsv" for name in names}
 
 
 def run(
@@ -111,12 +139,12 @@ def run(
     sources: list[Source],
     interval: float,
     batch_size: int,
-    recorder: FrameRecorder | None,
+    recorders: dict[str, FrameRecorder],
 ) -> bool:
     """Runs a price feed on the fastest loop there is, until it ends or a signal stops it."""
 
     async def main() -> bool:
-        feed = make(sources, interval=interval, batch_size=batch_size, recorder=recorder)
+        feed = make(sources, interval=interval, batch_size=batch_size, recorders=recorders)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, feed.stop)

@@ -10,7 +10,7 @@ from realtime.feeds.coinbase import URL, CoinbaseFeed
 from realtime.feeds.coinbase_rest import AT_ONCE, CoinbaseRestFeed
 from realtime.feeds.coinbase_rest import URL as REST_URL
 from realtime.price_feed.feed_store import NewAsset
-from realtime.price_feed.sources import Collect, Options, Source, SourceError
+from realtime.price_feed.sources import Collect, Decoder, Options, Source, SourceError
 
 
 def product_assets(products: Iterable[str]) -> tuple[NewAsset, ...]:
@@ -83,3 +83,6 @@ def coinbase_rest(options: Options) -> Source:
         history=rest.history,
         fills_history=True,
     )
+
+
+DECODERS = {"coinbase": Decoder(CoinbaseFeed, product_assets, quotes_are_trades=False)}

@@ -5,20 +5,20 @@ from pathlib import Path
 from django.conf import settings
 
 from realtime.feeds.base import FeedError
-from realtime.feeds.coinbase import CoinbaseFeed
 from realtime.feeds.replay import ReplayFeed, survey
-from realtime.price_feed.makers.coinbase import product_assets
-from realtime.price_feed.sources import Options, Source, SourceError
+from realtime.price_feed.sources import Options, Source, SourceError, decoder_of, streamed
 
 
 def replay(options: Options) -> Source:
     path = options.recording or settings.REPLAY_FILE
     if not path:
         raise SourceError("replay: expected --recording FILE or REPLAY_FILE")
-    if settings.REPLAY_VENDOR != "coinbase":
-        raise SourceError(f"REPLAY_VENDOR: expected coinbase, was {settings.REPLAY_VENDOR[:40]!r}")
+    vendor = decoder_of(settings.REPLAY_VENDOR)
+    if vendor is None:
+        known = ", ".join(streamed())
+        raise SourceError(f"REPLAY_VENDOR: expected one of {known}, was {settings.REPLAY_VENDOR[:40]!r}")
     try:
-        found = survey(Path(path), CoinbaseFeed())
+        found = survey(Path(path), vendor.feed())
     except FeedError as error:
         raise SourceError(f"replay: {error}") from error
     if not found.symbols:
@@ -27,12 +27,13 @@ def replay(options: Options) -> Source:
         name="replay",
         feed=ReplayFeed(
             path,
-            CoinbaseFeed(),
+            vendor.feed(),
             speed=settings.REPLAY_SPEED if options.speed is None else options.speed,
             loop=settings.REPLAY_LOOP if options.loop is None else options.loop,
         ),
-        assets=product_assets(found.symbols),
+        assets=vendor.assets(found.symbols),
         only_symbols=frozenset(found.symbols),
-        quotes_are_trades=False,
+        quotes_are_trades=vendor.quotes_are_trades,
+        delayed_by=vendor.delayed_by,
         has_own_clock=True,
     )

@@ -239,8 +239,7 @@ async def test_a_vendor_that_never_says_a_word_is_left_and_tried_again(entry: En
     async with served(entry, "silent", silence_after=0.1) as it:
         async with running(it.runner):
             await it.clock.until_slept(2)
-    assert it.sink.state_names[:2] == ["connecting", "silent"]
-    assert "live" not in it.sink.state_names
+    assert "silent" in it.sink.state_names and not it.prices
 
 
 @every_socket

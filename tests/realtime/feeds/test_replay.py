@@ -11,15 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realtime.feeds.base import FeedError
+from assets.market import AccountEvent
+from realtime.feeds.base import Event, FeedError, Refused
 from realtime.feeds.coinbase import CoinbaseFeed
 from realtime.feeds.recorder import LARGEST_BACKLOG_BYTES, Recorder
 from realtime.feeds.replay import ReplayFeed, read_recording, survey
 from realtime.feeds.runner import FeedRunner
-from tests.realtime.feeds.fakes import START, JumpingClock, WaitingSink
+from tests.realtime.feeds.fakes import START, JumpingClock, PlainFeed, ScriptedWire, WaitingSink, make_quote
 from tests.realtime.feeds.test_runner import running
 from tests.vendors.coinbase import CoinbaseExchange
-from tests.vendors.frames import Frames, last_prices, made_up, write_frames
+from tests.vendors.frames import Frames, last_prices, made_up, read_any_frames, write_frames
 
 TICKER = '{"type":"ticker","product_id":"ABC-USD","price":"%s","time":"2021-04-17T16:43:37.056746Z"}'
 
@@ -163,6 +164,113 @@ def test_a_frame_of_several_lines_stays_one(tmp_path: Path) -> None:
     with Recorder(tmp_path / "r.tsv") as recorder:
         recorder.write(b'{\r\n"type": "ticker"\n}', START)
     assert [frame for _, frame in read_recording(tmp_path / "r.tsv")] == [b'{  "type": "ticker" }']
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\x08\x01",
+        b"\n\x05hello",
+        b"\xff\xfe\x00",
+        b"base64:",
+        b"base64:aGVsbG8=",
+        b'{"half": "\xff"}',
+        "kein JSON: ä".encode(),
+        bytes(range(256)),
+    ],
+)
+def test_a_frame_that_is_no_line_of_text_comes_back_to_the_byte(tmp_path: Path, frame: bytes) -> None:
+    with Recorder(tmp_path / "r.tsv") as recorder:
+        recorder.write(frame, START)
+    assert (tmp_path / "r.tsv").read_bytes().partition(b"\t")[2].startswith(b"base64:")
+    assert [frame for _, frame in read_recording(tmp_path / "r.tsv")] == [frame]
+    assert [frame for _, frame in read_any_frames(tmp_path / "r.tsv")] == [frame]
+
+
+@given(frames=st.lists(st.binary(max_size=60), min_size=1, max_size=10))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_binary_frames_are_replayed_as_they_came(tmp_path: Path, frames: list[bytes]) -> None:
+    path = tmp_path / "r.tsv"
+    path.unlink(missing_ok=True)
+    frames = [b"\x08" + frame for frame in frames]
+    with Recorder(path) as recorder:
+        for frame in frames:
+            recorder.write(frame, START)
+    assert [frame for _, frame in read_recording(path)] == frames
+
+
+def test_frames_that_are_no_base64_are_refused_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "r.tsv").write_bytes(b"1.5\tbase64:aGVsbG8=\n1.6\tbase64:no!\n")
+    with pytest.raises(FeedError, match="line 2: expected a frame in base64"):
+        list(read_recording(tmp_path / "r.tsv"))
+
+
+def frames_of(path: Path) -> list[str]:
+    return [frame.decode() for _, frame in read_recording(path)]
+
+
+def test_a_full_file_is_set_aside_under_the_time_of_its_first_frame_and_the_oldest_go(tmp_path: Path) -> None:
+    path = tmp_path / "r.tsv"
+    (tmp_path / "r-mine.tsv").write_text("no business of ours")
+    with Recorder(path, largest_file_bytes=60, files_kept=3) as recorder:
+        for number in range(9):  # 25 bytes each
+            recorder.write(b"frame %d" % number, START + timedelta(seconds=number))
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "r-20260314T150930000000Z.tsv",
+        "r-20260314T150932000000Z.tsv",
+        "r-mine.tsv",
+        "r.tsv",
+    ]
+    kept = sorted(tmp_path.glob("r-2*"))
+    assert [frames_of(file) for file in (*kept, path)] == [
+        ["frame 4", "frame 5"],
+        ["frame 6", "frame 7"],
+        ["frame 8"],
+    ]
+    assert recorder.written == 9
+
+
+def test_a_file_that_was_there_counts_and_a_huge_frame_has_one_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "r.tsv"
+    for frames in ([b"one"], [b"x" * 100, b"two"]):
+        with Recorder(path, largest_file_bytes=50, files_kept=5) as recorder:
+            for frame in frames:
+                recorder.write(frame, START)
+    kept = sorted(tmp_path.glob("r-*"))
+    assert [frames_of(file) for file in (*kept, path)] == [["one"], ["x" * 100], ["two"]]
+
+
+def test_only_one_file_may_be_kept(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "r.tsv", largest_file_bytes=1, files_kept=1) as recorder:
+        for number in range(5):
+            recorder.write(b"frame %d" % number, START)
+    assert [frames_of(file) for file in tmp_path.iterdir()] == [["frame 4"]]
+
+
+def test_a_file_that_cannot_be_set_aside_does_not_grow(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with caplog.at_level(logging.ERROR), Recorder(tmp_path / "r.tsv", largest_file_bytes=30) as recorder:
+        for number in range(3):
+            recorder.write(b"frame %d" % number, START)
+    assert (recorder.written, recorder.left_out) == (1, 2)
+    assert [record.message.partition("out: ")[2] for record in caplog.records] == ["Permission denied"]
+
+
+def test_the_account_of_who_recorded_is_not_replayed() -> None:
+    event = AccountEvent(kind="order", key="7", as_of=START)
+
+    class Private(PlainFeed):
+        def decode(self, frame: bytes) -> list[Event]:
+            return [make_quote(), event, Refused(("A",), "no")]
+
+    feed = ReplayFeed("r.tsv", Private(ScriptedWire([])))
+    assert feed.decode(b"any") == [make_quote()]
 
 
 def test_a_recorder_appends_to_what_is_there(tmp_path: Path) -> None:
