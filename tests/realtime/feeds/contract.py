@@ -69,6 +69,7 @@ class Entry:
         followed: the symbols that the requests of one connection add up to.
         wrong_urls: addresses that can never be right; `nowhere`: a right one where nobody listens.
         pushed_out_waits: seconds that a feed waits at least which the vendor dropped for a newer connection.
+        frames_per_second: what its decoder is to reach in `benchmarks.decoders`; 0: it is not measured.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Entry:
     wrong_urls: Sequence[str] = ("http://127.0.0.1:1/", "nonsense", "ws://")
     nowhere: str = "ws://127.0.0.1:1"
     pushed_out_waits: float = 30.0
+    frames_per_second: int = 100_000
 
     def opened(self, *args: Any) -> Feed:
         """Returns a feed on a connection that has just been opened."""

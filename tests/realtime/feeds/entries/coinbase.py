@@ -90,6 +90,7 @@ ENTRIES = [
         told=TOLD,
         unknown=UNKNOWN,
         # What refused the one who recorded does not refuse us.
+        frames_per_second=0,  # the same again
         nonsense=(*NONSENSE, b'{"type":"error","message":"invalid signature"}'),
     ),
 ]
