@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -25,8 +26,10 @@ from redis.backoff import NoBackoff
 
 from assets.redis_address import new_pool
 from assets.snapshots import LAST_KEY, connection
+from realtime.bus_scripts import SCRIPTS
 from realtime.jobs import JOB_SECONDS, Job, job_key
-from realtime.protocol import Mode, QuoteRecord, cut_quote, encode_quote, now
+from realtime.protocol import Mode, QuoteRecord, cut_quote, encode, encode_quote, is_deep, now
+from realtime.wants import CHANNELS, PROCESSES_KEY, WANTED_VERSION_KEY, Wants, wanted_key
 
 log = logging.getLogger("personal_finance.realtime.bus")
 
@@ -36,9 +39,10 @@ MANUAL = "manual"
 LEASE_SECONDS = 4.0  # a dead leader's source is taken over after this long
 PROCESS_SECONDS = 15  # a dead web process loses its connections and wants after this long
 REDIS_CONNECTIONS = 16  # of one process; a command takes well under a millisecond
-WANTED_VERSION_KEY = "lf:wanted:version"
-PROCESSES_KEY = "lf:processes"
 MANUAL_KEY = "lf:manual"
+# Symbol to the JSON of its whole book, for as long as somebody wants it.
+BOOKS_KEY = "lf:books"
+ACCOUNT_EVENTS_KEPT = 100
 
 SourceState = Literal[
     "standby", "connecting", "live", "recovering", "silent", "failed", "ended", "down", "stopped"
@@ -70,7 +74,7 @@ class StateLost(BusError):
 
 
 class Update(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One symbol's change, already encoded once for each mode in use."""
+    """One symbol's change, already encoded once for each mode in use, and what is new in each channel in use."""
 
     symbol: str
     seq: int
@@ -98,7 +102,9 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     at: str = ""
     owner: str = ""
     modes: tuple[str, ...] = (Mode.LTPC, Mode.QUOTE)
-    refused: tuple[str, ...] = ()  # our symbols that the vendor does not give
+    channels: tuple[str, ...] = ()  # what it can fill beside quotes
+    markets: dict[str, str] = {}  # its markets and their phases, as it says
+    refused: dict[str, str] = {}  # our symbols that the vendor does not give, and why
     symbols: int = 0
     ticks: int = 0
     updates: int = 0
@@ -155,42 +161,6 @@ def announce(message: Mapping[str, Any]) -> None:
 
 # --- the feed's side -------------------------------------------------------------------------------------------------
 
-_SCRIPTS = {
-    # KEYS lease, epoch, writes · ARGV owner, ttl ms, own epoch, clock → the new epoch, or 0 when somebody else leads
-    "acquire": """
-        local owner = redis.call('GET', KEYS[1])
-        if owner and owner ~= ARGV[1] then return 0 end
-        local stored = tonumber(redis.call('GET', KEYS[2]) or '0')
-        local epoch = math.max(stored, tonumber(ARGV[3]), tonumber(ARGV[4])) + 1
-        redis.call('SET', KEYS[2], epoch)
-        redis.call('SET', KEYS[3], 0)
-        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-        return epoch
-    """,
-    # KEYS lease, epoch, writes · ARGV owner, ttl ms, epoch, writes → 1, 0 when fenced, -1 when Redis forgot
-    "renew": """
-        local stored = redis.call('GET', KEYS[2])
-        if not stored then return -1 end
-        if stored ~= ARGV[3] then return 0 end
-        if tonumber(redis.call('GET', KEYS[3]) or '0') < tonumber(ARGV[4]) then return -1 end
-        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-        return 1
-    """,
-    "release": "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0",
-    # KEYS epoch, writes, last values, wanted version · ARGV epoch, symbol, record, …
-    # → {1, version}, {0} fenced, {-1} forgotten
-    "write": """
-        local stored = redis.call('GET', KEYS[1])
-        if not stored then return {-1} end
-        if stored ~= ARGV[1] then return {0} end
-        redis.call('INCR', KEYS[2])
-        for i = 2, #ARGV, 1000 do
-            redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 999, #ARGV)))
-        end
-        return {1, tonumber(redis.call('GET', KEYS[4]) or '0')}
-    """,
-}
-
 
 class FeedBus:
     """One source's way to everybody else, as long as this process leads it.
@@ -207,15 +177,14 @@ class FeedBus:
         self.owner = owner
         self.epoch = 0
         self.number = 0
-        self.wanted: dict[str, set[str]] = {}
-        self._wanted_version = -1
+        self._wants = Wants()
         self._redis = client
         self._layer = layer
         self._writes = (
             0  # of this epoch; a Redis that has seen fewer is a replica that came too late to the last
         )
         self._keys = [f"lf:lease:{source}", f"lf:epoch:{source}", f"lf:writes:{source}"]
-        self._scripts = {name: client.register_script(text) for name, text in _SCRIPTS.items()}
+        self._scripts = {name: client.register_script(text) for name, text in SCRIPTS.items()}
 
     async def acquire(self) -> bool:
         """Takes or keeps the lead under a new epoch; False when another process has it."""
@@ -225,7 +194,7 @@ class FeedBus:
         epoch = int(await self._scripts["acquire"](keys=self._keys, args=arguments))
         if epoch:
             self.epoch, self.number, self._writes = epoch, 0, 0
-            self._wanted_version = -1
+            self.forget_wanted()
         return bool(epoch)
 
     async def new_epoch(self) -> None:
@@ -248,13 +217,17 @@ class FeedBus:
             raise StateLost(f"Redis forgot {self.source}")
 
     async def publish(
-        self, changed: Mapping[str, QuoteRecord], last: Callable[[str], QuoteRecord | None]
+        self,
+        changed: Mapping[str, QuoteRecord],
+        last: Callable[[str], QuoteRecord | None],
+        news: Mapping[str, Mapping[str, str]] = {},
     ) -> int:
         """Stores the changed last values, then sends those that anyone wants, and what is newly wanted.
 
         Args:
             changed: our symbol to its new record, of this epoch.
             last: gives the last record of any symbol, for one that is newly wanted.
+            news: symbols that have changed, to the JSON of what is new in each channel.
 
         Returns:
             how many updates were sent.
@@ -262,53 +235,88 @@ class FeedBus:
         Raises:
             Fenced, StateLost, redis.RedisError
         """
-        texts = {symbol: encode_quote(record, Mode.FULL) for symbol, record in changed.items()}
-        arguments: list[str | int] = [self.epoch]
-        for item in texts.items():
-            arguments += item
+        texts = {symbol: encode_quote(record, Mode.FULL_D30) for symbol, record in changed.items()}
         answer = await self._scripts["write"](
-            keys=[*self._keys[1:], LAST_KEY, WANTED_VERSION_KEY], args=arguments
+            keys=[*self._keys[1:], LAST_KEY, WANTED_VERSION_KEY, BOOKS_KEY],
+            args=self._write_arguments(texts, news),
         )
         self._check(int(answer[0]))
         self._writes += 1
-        newly = await self._reload_wanted(int(answer[1])) if int(answer[1]) != self._wanted_version else set()
+        self._wants.dropped_books.clear()
+        newly = await self._wants.read(self._redis, int(answer[1]))
         sendable = {symbol: record for symbol, record in changed.items() if symbol in self.wanted}
         for symbol in newly - sendable.keys():
             if (known := last(symbol)) is not None:
                 sendable[symbol] = known
-                texts[symbol] = encode_quote(known, Mode.FULL)
-        await self._send(sendable, texts)
+                texts[symbol] = encode_quote(known, Mode.FULL_D30)
+        await self._send(sendable, texts, news)
         return len(sendable)
 
-    async def _send(self, records: Mapping[str, QuoteRecord], texts: Mapping[str, str]) -> None:
+    def _write_arguments(
+        self, texts: Mapping[str, str], news: Mapping[str, Mapping[str, str]]
+    ) -> list[str | int]:
+        arguments: list[str | int] = [self.epoch, 3 + 2 * len(texts)]
+        for item in texts.items():
+            arguments += item
+        for symbol in self._wants.dropped_books:
+            arguments += symbol, ""
+        for symbol, channels in news.items():
+            if "book" in channels:
+                arguments += symbol, channels["book"]
+        return arguments
+
+    async def _send(
+        self,
+        records: Mapping[str, QuoteRecord],
+        texts: Mapping[str, str],
+        news: Mapping[str, Mapping[str, str]],
+    ) -> None:
         if not records:
             return
         self.number += 1
         updates = [
-            Update(symbol, record.seq, _payloads(record, texts[symbol], self.wanted[symbol]))
+            Update(
+                symbol,
+                record.seq,
+                _payloads(record, texts[symbol], self.wanted[symbol], news.get(symbol, {})),
+            )
             for symbol, record in records.items()
         ]
         await self._layer.group_send(
             WEB_GROUP, batch_message(Batch(self.source, self.epoch, self.number, updates))
         )
 
-    async def _reload_wanted(self, version: int) -> set[str]:
-        """Reads the union of all living processes' wants; returns the symbols whose want is new."""
-        alive: Any = await self._redis.zrangebyscore(PROCESSES_KEY, time.time(), "+inf")
-        members: Any = ()
-        if alive:
-            members = await self._redis.sunion([wanted_key(process.decode()) for process in alive])
-        wanted: dict[str, set[str]] = {}
-        for member in members:
-            mode, _, symbol = member.decode().partition(" ")
-            wanted.setdefault(symbol, set()).add(mode)
-        newly = {symbol for symbol, modes in wanted.items() if not modes <= self.wanted.get(symbol, set())}
-        self.wanted, self._wanted_version = wanted, version
-        return newly
+    async def keep(self, key: str, texts: Mapping[str, str]) -> None:
+        """Stores texts in a hash beside the last values; raises as `publish`."""
+        if texts:
+            arguments = [str(self.epoch), *(part for item in texts.items() for part in item)]
+            self._check(int(await self._scripts["keep"](keys=[self._keys[1], key], args=arguments)))
+
+    async def publish_account(self, event: Mapping[str, Any]) -> None:
+        """Sends an event of the account behind this source's key, and keeps the newest; raises as `publish`.
+
+        Numbers travel as text, since the layer knows no decimals.
+        """
+        arguments: list[str | int] = [self.epoch, ACCOUNT_EVENTS_KEPT, encode(event, "string")]
+        keys = [self._keys[1], account_key(self.source)]
+        self._check(int(await self._scripts["account"](keys=keys, args=arguments)))
+        plain = msgspec.to_builtins(event)  # a Decimal becomes its text
+        await self._layer.group_send(
+            WEB_GROUP, {"type": "feed.account", "source": self.source, "event": plain}
+        )
+
+    @property
+    def wanted(self) -> dict[str, set[str]]:
+        """What anybody wants of each symbol, as it was last read: modes, and names of channels."""
+        return self._wants.by_symbol
+
+    async def read_wanted(self) -> set[str]:
+        """Reads the wants again if they have changed, which a publish does by itself; returns what is newly wanted."""
+        return await self._wants.read(self._redis, int(await self._redis.get(WANTED_VERSION_KEY) or 0))
 
     def forget_wanted(self) -> None:
-        """Makes the next publish read the wants again, because a dead process's may have lapsed."""
-        self._wanted_version = -1
+        """Makes the next reading read the wants again, because a dead process's may have lapsed."""
+        self._wants.version = -1
 
     async def heartbeat(self, status: FeedStatus) -> None:
         """Says how the source is: to every web process, and in Redis to whoever asks."""
@@ -333,22 +341,43 @@ class FeedBus:
             await pipe.execute()
 
 
-def _payloads(record: QuoteRecord, full: str, modes: Iterable[str]) -> dict[str, str]:
+def _payloads(
+    record: QuoteRecord, whole: str, wants: Iterable[str], news: Mapping[str, str]
+) -> dict[str, str]:
     """Returns what a record is in each mode; its whole text has been encoded already."""
-    return {
-        mode: encode_quote(record, mode) if mode == Mode.LTPC else cut_quote(full, mode) for mode in modes
-    }
+    payloads = {want: news[want] for want in wants if want in news} if news else {}
+    for mode in wants:
+        if mode == Mode.LTPC:
+            payloads[mode] = encode_quote(record, mode)
+        elif mode == Mode.FULL and not is_deep(record):
+            payloads[mode] = whole
+        elif mode not in CHANNELS:
+            payloads[mode] = cut_quote(whole, mode)
+    return payloads
+
+
+def account_key(source: str) -> str:
+    """A list of the last events of the account behind a source's key, newest first."""
+    return f"lf:account:{source}"
 
 
 async def read_feeds(client: "redis.Redis") -> dict[str, FeedStatus]:
     """Returns the last heartbeat of every source that ever had one; judge its age by `at`."""
     found: Any = await client.hgetall("lf:feeds")
-    return {name.decode(): msgspec.json.decode(text, type=FeedStatus) for name, text in found.items()}
+    return _statuses(found)
 
 
 def read_feeds_sync() -> dict[str, FeedStatus]:
-    found: Any = connection().hgetall("lf:feeds")
-    return {name.decode(): msgspec.json.decode(text, type=FeedStatus) for name, text in found.items()}
+    return _statuses(connection().hgetall("lf:feeds"))
+
+
+def _statuses(found: Any) -> dict[str, FeedStatus]:
+    statuses = {}
+    for name, text in found.items():
+        # Of another version of ours: if it still runs, it says how it is in a second, in words that are its own.
+        with suppress(msgspec.ValidationError):
+            statuses[name.decode()] = msgspec.json.decode(text, type=FeedStatus)
+    return statuses
 
 
 def is_live(status: FeedStatus, moment: datetime | None = None) -> bool:
@@ -358,10 +387,6 @@ def is_live(status: FeedStatus, moment: datetime | None = None) -> bool:
 
 
 # --- a web process's side --------------------------------------------------------------------------------------------
-
-
-def wanted_key(process: str) -> str:
-    return f"lf:wanted:{process}"
 
 
 class Renewal(NamedTuple):

@@ -24,9 +24,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assets import snapshots
-from realtime.bus import PROCESSES_KEY, FeedStatus, is_live, read_feeds_sync
+from realtime.bus import FeedStatus, is_live, read_feeds_sync
 from realtime.hub import local_hub
 from realtime.protocol import now
+from realtime.wants import PROCESSES_KEY
 
 MESSAGE_TYPES = {
     "ping": "Health check message",

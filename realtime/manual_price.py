@@ -24,7 +24,7 @@ def publish_manual_price(record: QuoteRecord) -> QuoteRecord:
     seq: Any = client.hincrby(MANUAL_KEY, "number", 1)
     epoch = manual_epoch(client)
     record = msgspec.structs.replace(record, source=MANUAL, seq=seq, epoch=epoch, received_at=now())
-    client.hset(LAST_KEY, record.symbol, encode_quote(record, Mode.FULL))
+    client.hset(LAST_KEY, record.symbol, encode_quote(record, Mode.FULL_D30))
     modes = (Mode.LTPC, Mode.QUOTE)
     update = Update(record.symbol, seq, {mode: encode_quote(record, mode) for mode in modes})
     announce(batch_message(Batch(MANUAL, epoch, seq, [update])))

@@ -294,7 +294,8 @@ class QuoteRecord(msgspec.Struct, frozen=True, gc=False):
     `seq` counts the ticks of this symbol in this `epoch`, conflated ones too, so that a jump shows them.
     `window` tells whether open, high, low and volume are the session's or the rolling 24 hours'.
     Times are wire text: `as_of` the source's, `received_at` ours.
-    Fields are on the wire in this order: `quote` is `full` up to `bids`.
+    Fields are on the wire in this order: `quote` is `full` up to `bids`. There are up to 30 levels of depth, of which
+    `full` shows five. The greeks are left out of a record that has none; `option_greeks` shows those as null.
     A price from before a split is in the units of `units_at`, the split's time, and was traded as `raw_price`. Both are
     left out of any other record: there `as_of` tells the units.
     """
@@ -326,6 +327,14 @@ class QuoteRecord(msgspec.Struct, frozen=True, gc=False):
     asks: tuple[tuple[Decimal, Decimal], ...] | None = None
     average_price: Decimal | None = None
     open_interest: Decimal | None = None
+    # mode `option_greeks`
+    delta: Decimal | msgspec.UnsetType | None = msgspec.UNSET
+    gamma: Decimal | msgspec.UnsetType | None = msgspec.UNSET
+    theta: Decimal | msgspec.UnsetType | None = msgspec.UNSET
+    vega: Decimal | msgspec.UnsetType | None = msgspec.UNSET
+    rho: Decimal | msgspec.UnsetType | None = msgspec.UNSET
+    iv: Decimal | msgspec.UnsetType | None = msgspec.UNSET
+    # both of a record from before a split
     units_at: str | msgspec.UnsetType = msgspec.UNSET
     raw_price: Decimal | msgspec.UnsetType = msgspec.UNSET
 
@@ -349,7 +358,8 @@ class _Ltpc(msgspec.Struct, gc=False):
 def encode_quote(record: QuoteRecord, mode: str, numbers: Numbers = "number") -> str:
     """Returns the JSON object that a subscriber of `mode` gets."""
     if mode != Mode.LTPC:
-        return cut_quote(_encode_fields(record, numbers), mode)
+        whole = _encode_fields(record, numbers)
+        return whole if mode == Mode.FULL and not is_deep(record) else cut_quote(whole, mode)
     r = record
     return _encode_fields(
         _Ltpc(
@@ -371,9 +381,36 @@ def encode_quote(record: QuoteRecord, mode: str, numbers: Numbers = "number") ->
     )
 
 
-def cut_quote(full: str, mode: str) -> str:
+# What `full` shows of a record's levels, which may be six times as many.
+FULL_LEVELS = 5
+_NO_GREEKS = ',"delta":null,"gamma":null,"theta":null,"vega":null,"rho":null,"iv":null'
+_DEEP = re.compile(rf"(\[(?:\[[^]]*\],){{{FULL_LEVELS - 1}}}\[[^]]*\])(?:,\[[^]]*\])+\]")
+
+
+def is_deep(record: QuoteRecord) -> bool:
+    """Whether `full` shows less than the whole record."""
+    bids, asks = record.bids, record.asks
+    return (bids is not None and len(bids) > FULL_LEVELS) or (asks is not None and len(asks) > FULL_LEVELS)
+
+
+def cut_quote(whole: str, mode: str) -> str:
     """Returns what a subscriber of `quote` or more gets of a record's whole text, which is encoded only once."""
-    return full[: full.index(',"bids":')] + "}" if mode == Mode.QUOTE else full
+    if mode == Mode.FULL_D30:
+        return whole
+    depth_at = whole.index(',"bids":')
+    if mode == Mode.QUOTE:
+        return whole[:depth_at] + "}"
+    if mode == Mode.OPTION_GREEKS:
+        return whole[:depth_at] + _greeks(whole, depth_at) + "}"
+    return whole[:depth_at] + _DEEP.sub(r"\1]", whole[depth_at:])
+
+
+def _greeks(whole: str, depth_at: int) -> str:
+    begin = whole.find(',"delta":', depth_at)
+    if begin < 0:
+        return _NO_GREEKS
+    end = whole.find(',"units_at":', begin)
+    return whole[begin : len(whole) - 1 if end < 0 else end]
 
 
 def _encode_fields(fields: msgspec.Struct, numbers: Numbers) -> str:

@@ -38,6 +38,8 @@ RETRY_AFTER_LIMIT_SECONDS = 3600.0
 POLICY_VIOLATION, POLICY_PAUSE_SECONDS = 1008, 30.0
 
 Mode = Literal["ltpc", "quote", "full", "full_d30", "option_greeks"]
+# What a source can fill beside quotes; bars are built of whatever it gives.
+Channel = Literal["trades", "book", "bars", "notices"]
 # A text frame, or a binary one.
 Frame = str | bytes
 FeedState = Literal["connecting", "live", "recovering", "silent", "failed", "ended"]
@@ -301,6 +303,7 @@ class Feed(ABC):
     Attributes:
         source: the name under which its prices are stored and shown.
         modes: what it can fill.
+        channels: what else it can fill: `trades` if it tells single ones, `book` if it tells depth, `notices`.
         base_mode: what every symbol is followed in when nobody wants more; enough for prices, bars and alerts.
         symbols: what it follows when nobody asks for others.
         needs_symbols: False for one that sends what it has, whatever is asked.
@@ -309,6 +312,7 @@ class Feed(ABC):
 
     source: str
     modes: frozenset[Mode]
+    channels: frozenset[Channel] = frozenset({"bars"})
     base_mode: Mode = "quote"
     symbols: tuple[str, ...] = ()
     needs_symbols: bool = True
@@ -349,6 +353,7 @@ class PolledFeed(ABC):
 
     source: str
     modes: frozenset[Mode]
+    channels: frozenset[Channel] = frozenset({"bars"})
     symbols: tuple[str, ...] = ()
 
     @abstractmethod

@@ -21,6 +21,7 @@ import msgspec
 
 from assets.market import Book, Quote, Side, Trade, parse_decimal
 from realtime.feeds.base import (
+    Channel,
     Clock,
     Confirmed,
     Event,
@@ -165,6 +166,7 @@ class CoinbaseFeed(Feed):
 
     source: str = "coinbase"
     modes: frozenset[Mode] = frozenset({"ltpc", "quote", "full"})
+    channels: frozenset[Channel] = frozenset({"bars", "trades", "book"})
 
     def __init__(
         self,
@@ -182,11 +184,11 @@ class CoinbaseFeed(Feed):
             raise ValueError("expected key, secret and passphrase together, or none of them")
         self.symbols = tuple(dict.fromkeys(products))
         self.url = url
-        self.channels = tuple(
+        self._vendor_channels = tuple(
             channels or ("ticker", "matches", "level2" if given else "level2_batch", "heartbeat")
         )
         self.silence_after = (
-            SILENCE_SECONDS if "heartbeat" in self.channels else SILENCE_WITHOUT_HEARTBEAT_SECONDS
+            SILENCE_SECONDS if "heartbeat" in self._vendor_channels else SILENCE_WITHOUT_HEARTBEAT_SECONDS
         )
         self._credentials = (key or "", _secret_key(secret or ""), passphrase or "") if given else None
         self._clock = clock or SystemClock()
@@ -243,7 +245,7 @@ class CoinbaseFeed(Feed):
         frame: dict[str, object] = {
             "type": request.kind,
             "product_ids": request.products,
-            "channels": self.channels,
+            "channels": self._vendor_channels,
         }
         if self._credentials is not None and request.kind == "subscribe":
             frame.update(signed(*self._credentials, f"{self._clock.now().timestamp():.6f}"))

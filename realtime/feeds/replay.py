@@ -197,7 +197,7 @@ class ReplayFeed(Feed):
         if not (speed > 0 and math.isfinite(speed)):
             raise ValueError(f"expected a speed above 0, was {speed}")
         self.path = Path(path)
-        self.modes = vendor.modes
+        self.modes, self.channels = vendor.modes, vendor.channels
         self._vendor = vendor
         self._speed = speed
         self._loop = loop

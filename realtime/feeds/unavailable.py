@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-from realtime.feeds.base import Connection, Event, Feed, FeedError, Mode, Wire
+from realtime.feeds.base import Channel, Connection, Event, Feed, FeedError, Mode, Wire
 
 
 class UnavailableFeed(Feed):
@@ -15,6 +15,7 @@ class UnavailableFeed(Feed):
     """
 
     modes: frozenset[Mode] = frozenset()
+    channels: frozenset[Channel] = frozenset()
     needs_symbols = False
 
     def __init__(self, source: str, reason: str) -> None:

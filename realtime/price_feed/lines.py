@@ -453,6 +453,7 @@ class Line:
             self.asks,
             self.average_price,
             self.open_interest,
+            *(UNSET, UNSET, UNSET, UNSET, UNSET, UNSET),
             wire_time(self.units_at) if is_divided else UNSET,
             self.raw_price if is_divided and self.raw_price is not None else UNSET,
         )

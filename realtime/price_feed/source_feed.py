@@ -46,7 +46,7 @@ class SourceFeed:
 
     @property
     def refused_symbols(self) -> frozenset[str]:
-        return self._lead.refused_symbols if self._lead is not None else frozenset()
+        return frozenset(self._lead.refused_symbols) if self._lead is not None else frozenset()
 
     async def run(self) -> None:
         """Stands by, leads, and stands by again, until it is cancelled."""

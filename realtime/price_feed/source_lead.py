@@ -122,12 +122,13 @@ class Lead:
         self._jobs = SourceJobs(source, self.batcher, self.refused, take=self._take)
 
     @property
-    def refused_symbols(self) -> frozenset[str]:
-        return frozenset(
-            line.listing.symbol
+    def refused_symbols(self) -> dict[str, str]:
+        """Our symbols that the vendor refuses, and why."""
+        return {
+            line.listing.symbol: self.refused[line.listing.source_symbol]
             for line in self.batcher.lines.values()
             if line.listing.source_symbol in self.refused
-        )
+        }
 
     # -- what the runner says
 
@@ -284,7 +285,8 @@ class Lead:
             reason=self.condition.reason,
             epoch=self._bus.epoch,
             modes=self.source.modes,
-            refused=tuple(sorted(self.refused_symbols)),
+            channels=self.source.channels,
+            refused=self.refused_symbols,
             symbols=len(self.batcher.lines),
             ticks=self.batcher.ticks,
             updates=self.condition.updates,

@@ -76,6 +76,10 @@ class Source:
     def modes(self) -> tuple[str, ...]:
         return tuple(sorted(self.feed.modes))
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(sorted(self.feed.channels))
+
 
 @dataclass(frozen=True)
 class Decoder:

@@ -12,21 +12,23 @@ import pytest
 
 from assets.snapshots import connection, read_quotes
 from realtime.bus import (
+    ACCOUNT_EVENTS_KEPT,
+    BOOKS_KEY,
     LEASE_SECONDS,
     PROCESS_SECONDS,
-    PROCESSES_KEY,
     REDIS_CONNECTIONS,
     FeedBus,
     Fenced,
     StateLost,
+    account_key,
     decode_status,
     is_live,
     new_redis,
     read_feeds,
     read_feeds_sync,
-    wanted_key,
 )
 from realtime.protocol import Mode, QuoteRecord, decode_quote, encode_quote
+from realtime.wants import PROCESSES_KEY, wanted_key
 from tests.realtime.builders import WITHIN, make_record, make_status, next_batch
 from tests.realtime.conftest import MakeFeed, MakeWeb
 
@@ -324,6 +326,96 @@ async def test_nothing_of_a_process_stays_when_it_leaves(web: MakeWeb) -> None:
     assert connection().keys("*") == [b"lf:wanted:version"]
 
 
+# --- channels --------------------------------------------------------------------------------------------------------
+
+NEWS = {"trades": "[1]", "book": '{"bids":[]}', "bars": "[2]"}
+
+
+async def test_a_channel_goes_along_with_the_quote_to_those_who_want_it(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, listener = feed(), web("w")
+    await leader.acquire()
+    await listener.listen()
+    await listener.want(["quote AAPL", "trades AAPL", "book AAPL", "ltpc MSFT", "bars V"])
+    records = {symbol: make_record(symbol, epoch=leader.epoch) for symbol in ("AAPL", "MSFT")}
+
+    await leader.publish(records, of(records), {"AAPL": NEWS, "MSFT": NEWS})
+
+    updates = {update.symbol: update.payloads for update in (await next_batch(listener)).updates}
+    assert set(updates) == {"AAPL", "MSFT"}
+    assert updates["AAPL"] == {
+        "quote": encode_quote(records["AAPL"], Mode.QUOTE), "trades": "[1]", "book": '{"bids":[]}'
+    }  # fmt: skip
+    assert set(updates["MSFT"]) == {"ltpc"}
+
+
+async def test_a_wanted_book_is_in_redis_until_nobody_wants_it(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, listener = feed(), web("w")
+    await leader.acquire()
+    await listener.want(["quote AAPL", "book AAPL", "book MSFT"])
+    record = make_record(epoch=leader.epoch)
+    await leader.publish({"AAPL": record}, of({}), {"AAPL": NEWS, "MSFT": NEWS})
+    assert connection().hgetall(BOOKS_KEY) == {b"AAPL": b'{"bids":[]}', b"MSFT": b'{"bids":[]}'}
+
+    await listener.want([], ["book AAPL"])
+    await leader.read_wanted()
+    await leader.publish({"AAPL": record}, of({}))
+
+    assert connection().hgetall(BOOKS_KEY) == {b"MSFT": b'{"bids":[]}'}
+
+
+async def test_a_former_leader_writes_no_book_no_bar_and_no_account_event(feed: MakeFeed) -> None:
+    zombie, leader = feed("first"), feed("second")
+    await zombie.acquire()
+    lapse_lease(zombie)
+    await leader.acquire()
+
+    with pytest.raises(Fenced):
+        await zombie.publish({}, of({}), {"AAPL": NEWS})
+    with pytest.raises(Fenced):
+        await zombie.keep("lf:bars", {"AAPL": "[]"})
+    with pytest.raises(Fenced):
+        await zombie.publish_account({"kind": "order"})
+
+    await leader.keep("lf:bars", {"AAPL": "[1]"})
+    assert connection().hgetall("lf:bars") == {b"AAPL": b"[1]"}
+    assert not connection().exists(BOOKS_KEY, account_key("simulator"))
+    connection().flushdb()
+    with pytest.raises(StateLost):
+        await leader.keep("lf:bars", {"AAPL": "[1]"})
+
+
+async def test_wants_can_be_read_while_nothing_is_published(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, listener = feed(), web("w")
+    await leader.acquire()
+    await listener.want(["quote AAPL", "trades AAPL"])
+
+    assert await leader.read_wanted() == {"AAPL"}
+    assert leader.wanted == {"AAPL": {"quote", "trades"}}
+    assert await leader.read_wanted() == set()
+
+
+async def test_account_events_are_sent_and_the_newest_are_kept(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, listener = feed(), web("w")
+    await leader.acquire()
+    await listener.listen()
+
+    for number in range(ACCOUNT_EVENTS_KEPT + 1):
+        await leader.publish_account(
+            {"kind": "order", "key": str(number), "details": {"price": Decimal("1.50")}}
+        )
+
+    async with asyncio.timeout(WITHIN):
+        message = await listener.receive()
+    assert message == {
+        "type": "feed.account", "source": "simulator",
+        "event": {"kind": "order", "key": "0", "details": {"price": "1.50"}},
+    }  # fmt: skip
+    kept: Any = connection().lrange(account_key("simulator"), 0, -1)
+    assert [msgspec.json.decode(text)["key"] for text in kept] == [
+        str(number) for number in range(ACCOUNT_EVENTS_KEPT, 0, -1)
+    ]
+
+
 # --- heartbeats ------------------------------------------------------------------------------------------------------
 
 
@@ -341,6 +433,19 @@ async def test_a_heartbeat_reaches_who_listens_and_who_asks(feed: MakeFeed, web:
     client = new_redis()
     assert await read_feeds(client) == read_feeds_sync() == {"simulator": status}
     await client.aclose()
+
+
+async def test_a_status_that_another_version_wrote_is_left_out(feed: MakeFeed) -> None:
+    leader = feed()
+    await leader.acquire()
+    await leader.heartbeat(make_status(refused={"NOPE": "no such product"}, markets={"NSE_EQ": "open"}))
+    connection().hset("lf:feeds", "old", b'{"source":"old","state":"live","refused":["A"]}')
+
+    statuses = read_feeds_sync()
+
+    assert set(statuses) == {"simulator"}
+    assert statuses["simulator"].refused == {"NOPE": "no such product"}
+    assert statuses["simulator"].markets == {"NSE_EQ": "open"}
 
 
 async def test_a_source_is_live_if_it_said_so_within_three_seconds() -> None:

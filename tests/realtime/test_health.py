@@ -12,11 +12,11 @@ from django.test import Client as Browser
 from prometheus_client.parser import text_string_to_metric_families
 
 from assets.snapshots import connection
-from realtime.bus import PROCESSES_KEY
 from realtime.handshake import Identity
 from realtime.hub import running_hub, stop_hub
 from realtime.outbox import Options
 from realtime.protocol import wire_time
+from realtime.wants import PROCESSES_KEY
 from tests.portfolio.builders import in_thread
 from tests.realtime.builders import Client, eventually, make_status
 

@@ -29,6 +29,7 @@ from realtime.protocol import (
     SubscribePortfolio,
     UnsubscribeAsset,
     UnsubscribePortfolio,
+    cut_quote,
     decode_quote,
     encode,
     encode_quote,
@@ -419,6 +420,38 @@ def test_what_a_quote_does_not_know_is_null_and_never_left_out() -> None:
 def test_depth_is_pairs_best_first() -> None:
     assert '"asks":[[43000.02,0.00000001],[43001,2]]' in encode_quote(make_record(), Mode.FULL)
     assert '"bids":[["43000.00","0.5"]]' in encode_quote(make_record(), Mode.FULL, "string")
+
+
+GREEKS = {
+    "delta": Decimal("0.5"), "gamma": None, "theta": Decimal("-1E-9"), "vega": Decimal(2), "rho": None,
+    "iv": Decimal("0.25"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("units_at", [msgspec.UNSET, "2026-11-20T05:00:00.000000Z"])
+def test_greeks_are_added_to_a_quote_and_null_where_there_are_none(units_at: Any) -> None:
+    quote = exact(encode_quote(make_record(), Mode.QUOTE))
+    record = make_record(**GREEKS, units_at=units_at)
+
+    assert exact(encode_quote(record, Mode.OPTION_GREEKS)) == quote | GREEKS
+    assert exact(encode_quote(make_record(units_at=units_at), Mode.OPTION_GREEKS)) == quote | dict.fromkeys(
+        GREEKS
+    )
+    assert decode_quote(encode_quote(record, Mode.FULL_D30)) == record
+
+
+@pytest.mark.parametrize("numbers", ["number", "string"])
+@pytest.mark.parametrize(("bids", "asks"), [(30, 30), (30, 2), (0, 6), (5, 5), (1, 0)])
+def test_full_shows_five_levels_of_a_record_that_has_more(bids: int, asks: int, numbers: Any) -> None:
+    def levels(count: int) -> tuple[tuple[Decimal, Decimal], ...]:
+        return tuple((Decimal(100 - number), Decimal("0.1") * number) for number in range(count))
+
+    record = make_record(bids=levels(bids), asks=levels(asks))
+    shallow = make_record(bids=levels(bids)[:5], asks=levels(asks)[:5])
+
+    assert encode_quote(record, Mode.FULL, numbers) == encode_quote(shallow, Mode.FULL, numbers)
+    assert cut_quote(encode_quote(record, Mode.FULL_D30), Mode.FULL) == encode_quote(shallow, Mode.FULL)
+    assert decode_quote(encode_quote(record, Mode.FULL_D30)) == record
 
 
 def test_a_record_that_lacks_its_source_is_no_record() -> None:
