@@ -21,12 +21,12 @@ from django.conf import settings
 
 from realtime.bus import MANUAL, UNREACHABLE, Batch, WebBus, decode_batch, decode_status, read_feeds
 from realtime.catalog import Catalog, KnownAsset
-from realtime.connections import RECHECK_SECONDS, Connection
-from realtime.database import UNAVAILABLE, disconnect, in_database
+from realtime.connections import Connection
+from realtime.database import disconnect
 from realtime.feed_watch import FeedWatch, SourceView
 from realtime.frames import Payload
 from realtime.garbage import Garbage
-from realtime.handshake import Identity, verdicts
+from realtime.handshake import Identity
 from realtime.identities import Identities
 from realtime.last_values import LastValues
 from realtime.limits import ConnectionLimits
@@ -44,6 +44,7 @@ from realtime.protocol import (
     now,
 )
 from realtime.topics import Topic, Topics
+from realtime.welcome import Welcome
 
 log = logging.getLogger("personal_finance.realtime.hub")
 
@@ -52,7 +53,6 @@ RENEW_SECONDS = 5.0  # a third of the leases' life
 COUNTS_SECONDS = 1.0
 REFRESH_SECONDS = 30.0  # how late a split or a close is seen of what no source publishes
 SLOW_SECONDS = 10.0  # a socket that takes nothing for so long is closed
-RECHECKED_TOGETHER = 50  # some 20 ms of a database thread; thousands at once would meet its time-out
 DRAIN_PAUSE_SECONDS = 0.01  # a pause for each connection would be too short to be kept
 NO_REDIS = "Redis does not answer"
 
@@ -91,6 +91,7 @@ class Hub:
             deliver=self._deliver,
             lose=self._lose_state,
         )
+        self.recheck = Welcome(clock, self.spawn).recheck
         self.price_listeners: list[PriceListener] = []
         self.pulse_listeners: list[Callable[[], None]] = []
         self.message_listeners: dict[str, MessageListener] = {}
@@ -343,23 +344,6 @@ class Hub:
         self.identities.forget_session(digest)
         for connection in list(self.presence.of_session(digest)):
             connection.close(CloseCode.SESSION_ENDED)
-
-    def recheck(self, connections: Iterable[Connection]) -> None:
-        """Looks again whether connections are still welcome, and closes those that are not."""
-        checked = list(connections)
-        for connection in checked:
-            connection.recheck_at = self.clock() + RECHECK_SECONDS
-        if checked:
-            self.spawn(self._close_unwelcome(checked))
-
-    async def _close_unwelcome(self, connections: list[Connection]) -> None:
-        for start in range(0, len(connections), RECHECKED_TOGETHER):
-            some = connections[start : start + RECHECKED_TOGETHER]
-            with contextlib.suppress(*UNAVAILABLE):
-                found = await in_database(verdicts, {connection.identity for connection in some})
-                for connection in some:
-                    if (code := found.get(connection.identity)) is not None:
-                        connection.close(code)
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 
