@@ -23,7 +23,13 @@ from portfolio.import_api import ImportView, TransactionFile
 from portfolio.performance_api import Allocation, HistoryList, Returns
 from portfolio.receipt_api import LotList, PositionFile, ReceiptDetail
 from portfolio.report_api import GainReport, IncomeReport
-from realtime.api import ForcePriceUpdate, ForcePriceUpdateJob, PriceByHand, TokenViewSet
+from realtime.api import (
+    AccountEventList,
+    ForcePriceUpdate,
+    ForcePriceUpdateJob,
+    PriceByHand,
+    TokenViewSet,
+)
 
 
 @extend_schema(exclude=True)
@@ -69,6 +75,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="api_docs")),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerSplitView.as_view(), name="api_docs"),
+    path("account-events/", AccountEventList.as_view()),
     path("assets/", include(assets)),
     re_path(r"^portfolios/(?P<portfolio_id>[0-9]{1,18})/", include(portfolio)),
     path("realtime/force_price_update/", ForcePriceUpdate.as_view()),

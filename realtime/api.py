@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, cast
 
+import msgspec
 import redis
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view, inline_serializer
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.exceptions import APIException, NotFound, PermissionDenied
 from rest_framework.request import Request
@@ -23,13 +24,15 @@ from assets.api import find_asset, last_quotes
 from assets.calendars import calendar_named
 from assets.models import Asset, PriceBar
 from assets.serializers import ExactDecimal, Moment
+from assets.snapshots import connection
 from assets.stored_prices import stored_prices
 from portfolio.booking import CLOCK_TOLERANCE
-from realtime.bus import is_live, read_feeds_sync
+from realtime.bus import account_key, is_live, read_feeds_sync
 from realtime.catalog import stored_record
 from realtime.jobs import JobState, read_job, request_update
 from realtime.manual_price import publish_manual_price
 from realtime.models import SCOPES, AccessToken
+from realtime.redistribution import owner_id
 from realtime.tokens import new_token
 
 log = logging.getLogger("personal_finance.realtime.api")
@@ -205,6 +208,40 @@ def _send(asset: Asset) -> None:
     except redis.RedisError as error:
         # It is stored, and the last values are written from the database when Redis is back.
         log.warning("manual price not sent", extra={"symbol": asset.symbol, "error": str(error)})
+
+
+# --- the account behind a source's key --------------------------------------------------------------------
+
+
+ACCOUNT_EVENT: dict[str, Any] = {
+    "source": serializers.CharField(),
+    "kind": serializers.CharField(),
+    "key": serializers.CharField(),
+    "as_of": Moment(),
+    "symbol": serializers.CharField(allow_null=True),
+    "details": serializers.DictField(help_text="Under the source's own names; numbers are text."),
+}
+
+
+class AccountEventList(APIView):
+    """The last hundred orders, fills, positions, balances and the like, newest first; nothing but to their owner."""
+
+    @extend_schema(
+        summary="What happened in the account behind a source's key",
+        parameters=[OpenApiParameter("source", str, required=True)],
+        responses=inline_serializer("AccountEvent", ACCOUNT_EVENT, many=True),
+    )
+    def get(self, request: Request) -> Response:
+        source = request.query_params.get("source", "")
+        if not source:
+            raise serializers.ValidationError({"source": "expected the name of a source"})
+        if owner_id(source) != cast(User, request.user).pk:
+            return Response([])
+        try:
+            texts: Any = connection().lrange(account_key(source), 0, -1)
+        except redis.RedisError as error:
+            raise FeedUnreachable from error
+        return Response([{"source": source, **msgspec.json.decode(text)} for text in texts])
 
 
 # --- updates on demand -----------------------------------------------------------------------------------

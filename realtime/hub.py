@@ -19,6 +19,7 @@ from typing import Any
 import redis.exceptions
 from django.conf import settings
 
+from realtime.account_events import AccountEvents
 from realtime.bus import MANUAL, UNREACHABLE, Batch, WebBus, decode_batch, decode_status, read_feeds
 from realtime.catalog import Catalog, KnownAsset
 from realtime.connections import Connection
@@ -92,9 +93,10 @@ class Hub:
             lose=self._lose_state,
         )
         self.recheck = Welcome(clock, self.spawn).recheck
+        self.account_events = AccountEvents(clock, self.presence.of_user, self.spawn)
         self.price_listeners: list[PriceListener] = []
         self.pulse_listeners: list[Callable[[], None]] = []
-        self.message_listeners: dict[str, MessageListener] = {}
+        self.message_listeners: dict[str, MessageListener] = {"feed.account": self.account_events.on_message}
         self.stop_listeners: list[StopListener] = []
         self.garbage = Garbage(clock)
         self.redis_ok = False
