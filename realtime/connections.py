@@ -1,12 +1,16 @@
 """One open socket as the hub sees it, and the counts that status pages show of many."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from realtime.backlog import Overflow
 from realtime.handshake import Identity
-from realtime.outbox import Outbox, Overflow
+from realtime.outbox import Outbox
 from realtime.protocol import HEARTBEAT_INTERVAL, CloseCode
+from realtime.streams import Channels, News
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})  # most connections want quotes alone
 RECHECK_SECONDS = 60.0  # the safety net under the announcements of ended sessions
 
 
@@ -14,8 +18,8 @@ class Connection:
     """One open socket, as the hub sees it."""
 
     __slots__ = (
-        "address", "asked_at", "audience", "closing", "heard_at", "heartbeat_at", "id", "identity", "outbox",
-        "portfolios", "recheck_at", "sending_since", "subscriptions",
+        "address", "asked_at", "audience", "channels", "closing", "daily_bars", "heard_at", "heartbeat_at", "id",
+        "identity", "outbox", "portfolios", "recheck_at", "sending_since", "subscriptions",
     )  # fmt: skip
 
     def __init__(self, id: str, identity: Identity, address: str, outbox: Outbox, moment: float) -> None:
@@ -24,6 +28,10 @@ class Connection:
         self.address = address
         self.outbox = outbox
         self.subscriptions: dict[str, str] = {}  # symbol to mode
+        self.channels: Mapping[str, Channels] = NOTHING  # of those symbols of which there are any
+        self.daily_bars: Mapping[str, str] = (
+            NOTHING  # JSON fields that the next snapshot of a symbol is to have
+        )
         self.portfolios: set[int] = set()
         self.audience: object | None = None  # the topics' own
         self.asked_at: dict[str, float] = {}  # symbols whose snapshot is awaited, and since when
@@ -42,6 +50,17 @@ class Connection:
     def put_event(self, frame: str) -> None:
         try:
             self.outbox.put_event(frame)
+        except Overflow:
+            self.close(CloseCode.SLOW_CONSUMER)
+
+    def forget_daily_bars(self, symbols: Collection[str]) -> None:
+        if self.daily_bars:
+            kept = {symbol: fields for symbol, fields in self.daily_bars.items() if symbol not in symbols}
+            self.daily_bars = kept or NOTHING
+
+    def put_news(self, news: News) -> None:
+        try:
+            self.outbox.put_news(news)
         except Overflow:
             self.close(CloseCode.SLOW_CONSUMER)
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,7 +18,9 @@ from django.conf import settings
 
 from assets.models import normal_symbol
 from realtime.bus import UNREACHABLE
-from realtime.database import UNAVAILABLE
+from realtime.catalog import KnownAsset
+from realtime.daily_bars import UNKNOWN, read_daily_bars
+from realtime.database import UNAVAILABLE, in_database
 from realtime.handshake import Credential, Headers, Identity, Refused, anonymous, check_origin, credential_of
 from realtime.hub import Hub, running_hub
 from realtime.limits import Admission, TokenBucket, leases_of
@@ -28,10 +30,12 @@ from realtime.protocol import (
     HEARTBEAT_INTERVAL,
     Ack,
     ChangeMode,
+    Channel,
     ClearSubscriptions,
     CloseCode,
     ErrorCode,
     Message,
+    Mode,
     Ping,
     ProtocolError,
     SubscribeAsset,
@@ -45,6 +49,7 @@ from realtime.protocol import (
     parse,
     requested_symbols,
 )
+from realtime.streams import NO_CHANNELS
 from realtime.writer import EXTENSION, MessageSocket, Socket, Writer
 
 log = logging.getLogger("personal_finance.realtime.consumer")
@@ -318,30 +323,78 @@ class RealtimeConsumer(AsyncConsumer):
             assets = await self._hub.catalog.find(symbols)
         except UNAVAILABLE as error:
             raise ProtocolError(ErrorCode.SERVICE_DEGRADED, "the database does not answer") from error
-        connection, accepted = self._connection, dict[str, str]()
-        limit = settings.MAX_SUBSCRIPTIONS_PER_CONNECTION
+        accepted: dict[str, KnownAsset] = {}
         for symbol, text in symbols.items():
-            asset = assets.get(symbol)
-            if asset is None:
-                results[text] = failed(symbol, ErrorCode.UNKNOWN_SYMBOL, "no such asset")
-            elif request.mode not in self._hub.supported_modes(asset):
-                reason = f"no source of {symbol} fills mode {request.mode[:32]}"
-                results[text] = failed(symbol, ErrorCode.UNSUPPORTED_MODE, reason)
-            elif isinstance(request, ChangeMode) and symbol not in connection.subscriptions:
-                results[text] = failed(symbol, ErrorCode.INVALID_MESSAGE, "not subscribed")
-            elif limit and len(connection.subscriptions.keys() | accepted.keys() | {symbol}) > limit:
-                reason = f"a connection may subscribe to {limit} assets"
-                results[text] = failed(symbol, ErrorCode.SUBSCRIPTION_LIMIT, reason)
+            refusal = self._refusal(symbol, assets.get(symbol), request, accepted)
+            if refusal is None:
+                accepted[symbol] = assets[symbol]
+                results[text] = self._accepted(symbol, request)
             else:
-                accepted[symbol] = request.mode
-                results[text] = {"symbol": symbol, "status": "ok", "mode": request.mode}
+                results[text] = failed(symbol, *refusal)
+        await self._mark_pending(results, accepted.values())
+        daily_bars = await self._read_daily_bars(accepted) if request.mode == Mode.FULL_D30 else {}
         # In the order asked for; a symbol spelled twice is answered once.
         self._answer("subscribed", {"results": [results[text] for text in asked if text in results]}, message)
         for result in results.values():
             if "code" in result:
                 self._hub.counters[f"error_{result['code']}"] += 1
         if accepted:
-            self._hub.subscribe(connection, accepted)
+            modes = dict.fromkeys(accepted, request.mode)
+            channels = None
+            if isinstance(request, SubscribeAsset):
+                channels = dict.fromkeys(accepted, frozenset[str](request.channels))
+            self._hub.subscribe(self._connection, modes, channels, daily_bars)
+
+    def _refusal(
+        self,
+        symbol: str,
+        asset: KnownAsset | None,
+        request: SubscribeAsset | ChangeMode,
+        accepted: Mapping[str, KnownAsset],
+    ) -> tuple[ErrorCode, str] | None:
+        """Returns why a symbol can't be subscribed to as asked."""
+        subscribed, limit = self._connection.subscriptions, settings.MAX_SUBSCRIPTIONS_PER_CONNECTION
+        if asset is None:
+            return ErrorCode.UNKNOWN_SYMBOL, "no such asset"
+        if (lack := self._lacking(asset, request)) is not None:
+            return ErrorCode.UNSUPPORTED_MODE, f"no source of {symbol} fills {lack}"
+        if isinstance(request, ChangeMode) and symbol not in subscribed:
+            return ErrorCode.INVALID_MESSAGE, "not subscribed"
+        if limit and len(subscribed.keys() | accepted.keys() | {symbol}) > limit:
+            return ErrorCode.SUBSCRIPTION_LIMIT, f"a connection may subscribe to {limit} assets"
+        return None
+
+    def _lacking(self, asset: KnownAsset, request: SubscribeAsset | ChangeMode) -> str | None:
+        """Returns what of a request no source of the asset gives."""
+        feeds = self._hub.feeds
+        if request.mode not in feeds.modes(asset.sources):
+            return f"mode {request.mode[:32]}"
+        wanted = request.channels if isinstance(request, SubscribeAsset) else ()
+        lacking = [name for name in wanted if name not in feeds.channels(asset.sources)]
+        return f"channel {lacking[0]}" if lacking else None
+
+    def _accepted(self, symbol: str, request: SubscribeAsset | ChangeMode) -> dict[str, Any]:
+        result: dict[str, Any] = {"symbol": symbol, "status": "ok", "mode": request.mode}
+        names = self._connection.channels.get(symbol, NO_CHANNELS)
+        if isinstance(request, SubscribeAsset):
+            names = frozenset(request.channels)
+        if names:
+            result["channels"] = [name for name in Channel if name in names]
+        return result
+
+    async def _mark_pending(
+        self, results: Mapping[str, dict[str, Any]], assets: Iterable[KnownAsset]
+    ) -> None:
+        pending = await self._hub.last_values.without_price(assets)
+        for result in results.values():
+            if result["status"] == "ok" and result["symbol"] in pending:
+                result["status"] = "pending"
+
+    async def _read_daily_bars(self, symbols: Iterable[str]) -> dict[str, str]:
+        try:
+            return await in_database(read_daily_bars, symbols, self._connection.outbox.options.numbers)
+        except UNAVAILABLE:
+            return dict.fromkeys(symbols, UNKNOWN)
 
     def _unsubscribe(self, message: Message) -> None:
         assert isinstance(message.request, UnsubscribeAsset)

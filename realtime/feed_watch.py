@@ -4,13 +4,13 @@ Every source says each second how it is, with its epoch and the number of its la
 judgements here: a batch was lost, a former leader speaks, nobody speaks any more. Showing is telling connections.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from realtime.bus import Batch, FeedStatus
-from realtime.protocol import encode, envelope, now
+from realtime.protocol import Channel, Mode, encode, envelope, now
 
 SILENCE_SECONDS = 3.0  # three heartbeats; a loaded feed may well miss one
 RESTING = ("stopped", "ended", "failed")  # states in which silence is no news
@@ -55,6 +55,19 @@ class FeedWatch:
     def is_live(self, source: str) -> bool:
         view = self.views.get(source)
         return view is not None and view.is_live
+
+    def modes(self, sources: Iterable[str]) -> set[str]:
+        """The modes that some of the sources can fill; prices by hand fill the first two."""
+        found: set[str] = {Mode.LTPC, Mode.QUOTE}
+        return found.union(*(view.status.modes for view in self._views_of(sources)))
+
+    def channels(self, sources: Iterable[str]) -> set[str]:
+        """The channels that some of the sources can fill; bars are built of any prices."""
+        found: set[str] = {Channel.BARS}
+        return found.union(*(view.status.channels for view in self._views_of(sources)))
+
+    def _views_of(self, sources: Iterable[str]) -> Iterator[SourceView]:
+        return (self.views[source] for source in sources if source in self.views)
 
     def is_silent(self, view: SourceView) -> bool:
         return self._clock() - view.heard_at > SILENCE_SECONDS
@@ -120,16 +133,18 @@ class FeedWatch:
         self.show(view, view.status.state, view.status.reason, view.status.since)
 
     def show(self, view: SourceView, state: str, reason: str, since: str | None = None) -> None:
-        shown = view.shown
-        if (shown.get("state"), shown.get("epoch"), shown.get("reason")) == (state, view.epoch, reason):
+        shown, status = view.shown, view.status
+        facts = {
+            "source": status.source,
+            "state": state,
+            "reason": reason,
+            "epoch": view.epoch,
+            "channels": list(status.channels),
+            "markets": status.markets,
+        }
+        if facts.items() <= shown.items():
             return
         if since is None:
             since = shown["since"] if shown.get("state") == state else now()
-        view.shown = {
-            "source": view.status.source,
-            "state": state,
-            "since": since,
-            "reason": reason,
-            "epoch": view.epoch,
-        }
+        view.shown = {**facts, "since": since}
         self._tell(view)

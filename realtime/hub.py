@@ -20,9 +20,10 @@ import redis.exceptions
 from django.conf import settings
 
 from realtime.account_events import AccountEvents
-from realtime.bus import MANUAL, UNREACHABLE, Batch, WebBus, decode_batch, decode_status, read_feeds
-from realtime.catalog import Catalog, KnownAsset
-from realtime.connections import Connection
+from realtime.awaited import Awaited
+from realtime.bus import MANUAL, UNREACHABLE, Batch, Update, WebBus, decode_batch, decode_status, read_feeds
+from realtime.catalog import Catalog
+from realtime.connections import NOTHING, Connection
 from realtime.database import disconnect
 from realtime.feed_watch import FeedWatch, SourceView
 from realtime.frames import Payload
@@ -31,20 +32,12 @@ from realtime.handshake import Identity
 from realtime.identities import Identities
 from realtime.last_values import LastValues
 from realtime.limits import ConnectionLimits
-from realtime.outbox import Changes, Options, Outbox
+from realtime.outbox import Options, Outbox
 from realtime.presence import Presence
-from realtime.protocol import (
-    HEARTBEAT_INTERVAL,
-    CloseCode,
-    ErrorCode,
-    Mode,
-    ProtocolError,
-    encode,
-    envelope,
-    error_frame,
-    now,
-)
-from realtime.topics import Topic, Topics
+from realtime.protocol import HEARTBEAT_INTERVAL, CloseCode, Mode, encode, envelope, now
+from realtime.stored_books import StoredBooks
+from realtime.streams import Channels
+from realtime.topics import Topic, Topics, send_snapshots
 from realtime.welcome import Welcome
 
 log = logging.getLogger("personal_finance.realtime.hub")
@@ -92,8 +85,10 @@ class Hub:
             deliver=self._deliver,
             lose=self._lose_state,
         )
-        self.recheck = Welcome(clock, self.spawn).recheck
+        self.stored_books = StoredBooks(self.bus, self.topics, self.feeds)
+        self.awaited = Awaited(self.catalog, self.feeds, self.topics)
         self.account_events = AccountEvents(clock, self.presence.of_user, self.spawn)
+        self.recheck = Welcome(clock, self.spawn).recheck
         self.price_listeners: list[PriceListener] = []
         self.pulse_listeners: list[Callable[[], None]] = []
         self.message_listeners: dict[str, MessageListener] = {"feed.account": self.account_events.on_message}
@@ -184,12 +179,31 @@ class Hub:
 
     # --- subscriptions -----------------------------------------------------------------------------------------------
 
-    def subscribe(self, connection: Connection, modes: Mapping[str, str]) -> None:
-        """Adds or changes subscriptions and sends each one's snapshot, at once or as soon as it is read."""
-        self.topics.regroup(connection, {**connection.subscriptions, **modes})
+    def subscribe(
+        self,
+        connection: Connection,
+        modes: Mapping[str, str],
+        channels: Mapping[str, Channels] | None = None,
+        daily_bars: Mapping[str, str] = NOTHING,
+    ) -> None:
+        """Adds or changes subscriptions and sends each one's snapshot, at once or as soon as it is read.
+
+        Args:
+            channels: of each symbol; None leaves those that there are.
+            daily_bars: what the snapshots of these symbols have beside their values.
+        """
+        before = connection.channels
+        after = None if channels is None else {**before, **channels}
+        self.topics.regroup(connection, {**connection.subscriptions, **modes}, after)
+        connection.forget_daily_bars(modes)
+        if daily_bars:
+            connection.daily_bars = {**connection.daily_bars, **daily_bars}
         self.spawn(self.presence.write_wants())
         self.presence.touch(connection)
         self.send_snapshots(connection, modes)
+        if (before or after) and (books := self.topics.begin_streams(connection, before, modes)):
+            self.spawn(self._fetch_books(books))
+        self.awaited.tell(connection, modes)
 
     def send_snapshots(self, connection: Connection, symbols: Iterable[str]) -> None:
         known: dict[str, Payload] = {}
@@ -202,8 +216,7 @@ class Hub:
                 unknown.add(symbol)
             else:
                 known[symbol] = payload
-        if known:
-            connection.outbox.put(Changes(known))
+        send_snapshots(connection, known)
         if unknown:
             for symbol in unknown:
                 connection.asked_at.setdefault(symbol, self.clock())
@@ -213,6 +226,10 @@ class Hub:
         """Reads last values when they are wanted already, for a tick between the two would reach nobody."""
         await self.presence.write_wants()
         await self.last_values.fetch(connection, symbols)
+
+    async def _fetch_books(self, symbols: set[str]) -> None:
+        await self.presence.write_wants()
+        await self.stored_books.fetch(symbols)
 
     def _is_current(self, topic: Topic) -> bool:
         """Whether updates of the topic's source reach this process, so that its memory is the last value."""
@@ -226,6 +243,7 @@ class Hub:
         self.topics.regroup(connection, kept)
         self.spawn(self.presence.write_wants())
         connection.outbox.forget(gone)
+        connection.forget_daily_bars(gone)
         for symbol in gone:
             connection.asked_at.pop(symbol, None)
         self.presence.touch(connection)
@@ -283,6 +301,7 @@ class Hub:
                 status = decode_status(message)
                 if self.feeds.on_status(status):
                     self._on_gap(status.source)
+                self.awaited.on_status(status)
             case "session.ended":
                 self._on_session_ended(message["session"])
             case "user.changed":
@@ -297,14 +316,19 @@ class Hub:
             self.counters["fenced_batches"] += 1
             return
         fresh: set[str] = set()
+        streamed: list[Update] = []
         for update in batch.updates:
             topic = self.topics.get(update.symbol)
             if topic is not None and topic.is_news(batch.source, batch.epoch, update.seq):
                 topic.take(batch.source, batch.epoch, update)
                 fresh.add(update.symbol)
+            if topic is not None and topic.streams is not None:
+                streamed.append(update)
         self.counters["batches"] += 1
         if fresh:
             self._deliver(fresh)
+        if streamed:
+            self.topics.take_streams(batch.source, batch.epoch, streamed)
         if lost:
             self._on_gap(batch.source)
 
@@ -326,19 +350,16 @@ class Hub:
         if view is not None:
             self.feeds.show(view, "recovering", "a batch was lost")
         self.last_values.repair(self.topics.symbols(source), view)
+        self._read_books_again(source)
+
+    def _read_books_again(self, source: str | None = None) -> None:
+        if books := self.topics.booked(source):
+            self.spawn(self.stored_books.fetch(books))
 
     def _lose_state(self, symbols: set[str]) -> None:
         for connection in list(self.connections.values()):
             if not symbols.isdisjoint(connection.subscriptions):
                 connection.close(CloseCode.STATE_LOST)
-
-    def supported_modes(self, asset: KnownAsset) -> set[str]:
-        """The modes that some source of the asset can fill; prices by hand fill the first two."""
-        modes: set[str] = {Mode.LTPC, Mode.QUOTE}
-        for source in asset.sources:
-            if (view := self.feeds.views.get(source)) is not None:
-                modes |= set(view.status.modes)
-        return modes
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 
@@ -419,6 +440,7 @@ class Hub:
         self._last["renew"] = float("-inf")
         if self.topics:
             self.last_values.repair(self.topics.symbols())
+            self._read_books_again()
         self._on_message({"type": "hub.joined"})
 
     def _check_connections(self) -> None:
@@ -438,19 +460,10 @@ class Hub:
             if idle and moment - connection.heard_at > settings.WEBSOCKET_TIMEOUT:
                 connection.close(CloseCode.IDLE)
             if connection.asked_at:
-                self._check_awaited(connection, moment)
+                self.awaited.check(connection, moment)
             if moment >= connection.recheck_at:
                 due.append(connection)
         self.recheck(due)
-
-    def _check_awaited(self, connection: Connection, moment: float) -> None:
-        for symbol, since in list(connection.asked_at.items()):
-            if moment - since >= settings.REALTIME_NO_DATA_TIMEOUT:
-                del connection.asked_at[symbol]
-                error = ProtocolError(
-                    ErrorCode.NO_DATA, f"{symbol} has had no price so far", "subscribe_asset"
-                )
-                connection.put_event(error_frame(error, symbol=symbol))
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}

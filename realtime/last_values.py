@@ -24,9 +24,8 @@ from realtime.connections import Connection
 from realtime.database import UNAVAILABLE
 from realtime.feed_watch import FeedWatch, SourceView
 from realtime.frames import Payload
-from realtime.outbox import Changes
 from realtime.protocol import QuoteRecord, decode_quote
-from realtime.topics import Topic, Topics
+from realtime.topics import Topic, Topics, send_snapshots
 
 log = logging.getLogger("personal_finance.realtime.hub")
 
@@ -95,8 +94,18 @@ class LastValues:
             if (payload := topic.payload(mode, connection.outbox.options.numbers)) is not None:
                 known[symbol] = payload
                 del connection.asked_at[symbol]
-        if known:
-            connection.outbox.put(Changes(known))
+        send_snapshots(connection, known)
+
+    async def without_price(self, assets: Iterable[KnownAsset]) -> set[str]:
+        """Returns the symbols of which no price is known, neither here nor in Redis nor in the database."""
+        unsure = {asset.symbol for asset in assets if asset.stored is None}
+        unsure = {
+            symbol for symbol in unsure if (topic := self._topics.get(symbol)) is None or not topic.has_value
+        }
+        if unsure:
+            with contextlib.suppress(redis.exceptions.RedisError, *UNREACHABLE):
+                unsure -= (await self._bus.read_records(list(unsure))).keys()
+        return unsure
 
     async def _read(self, symbols: set[str]) -> dict[str, QuoteRecord]:
         texts = await self._bus.read_records(list(symbols))

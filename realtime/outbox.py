@@ -1,8 +1,8 @@
 """What waits to be written to one connection: events in order, states by key with the newest winning.
 
 Quotes and portfolio values are state: a value that waits is replaced, so a slow reader gets the newest and costs
-no more memory than its subscriptions. Answers and errors are events: ordered, never replaced, bounded. Nothing
-here awaits; the connection's one writer takes frames out.
+no more memory than its subscriptions; so it is with channels, `realtime.backlog`'s. Answers and errors are events:
+ordered, never replaced, bounded. Nothing here awaits; the connection's one writer takes frames out.
 """
 
 from collections import deque
@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from realtime.backlog import Backlog, Overflow
 from realtime.frames import Payload, frame
 from realtime.protocol import Numbers, envelope
+from realtime.streams import News
 
 MAX_EVENTS = 1000  # answers that a client may leave unread; far more than its message rate fills in 10 s
 ACK_WINDOW = 2  # data frames that may stand unconfirmed on a connection with acks
@@ -67,10 +69,6 @@ class Changes:
         return self._singles
 
 
-class Overflow(Exception):
-    """The client leaves more answers unread than it may."""
-
-
 class Outbox:
     """One connection's waiting frames.
 
@@ -90,6 +88,8 @@ class Outbox:
         "_next_data_at",
         "_portfolios",
         "_statuses",
+        "_streams",
+        "_took_stream",
         "conflated",
         "events",
         "options",
@@ -105,6 +105,10 @@ class Outbox:
         self._changes: Changes | None = None  # shared with other connections
         self._portfolios: dict[int, Payload] = {}
         self._statuses: dict[str, str] = {}
+        self._streams: News | Backlog | None = (
+            None  # shared with other connections as long as it is only one flush
+        )
+        self._took_stream = False
         self._frame = 0
         self._acknowledged = 0
         self._next_data_at = 0.0
@@ -132,6 +136,24 @@ class Outbox:
             self.conflated += len(waiting.payloads) + len(changes.payloads) - len(self._changes.payloads)
         self.wake()
 
+    def put_news(self, news: News) -> None:
+        """Takes what a flush says in channels; raises Overflow when too much waits."""
+        if self._streams is None:
+            self._streams = news
+        else:
+            self.conflated += self._backlog().add(news)
+        self.wake()
+
+    def _backlog(self) -> Backlog:
+        """Returns what waits in channels as this connection's own."""
+        waiting = self._streams
+        if not isinstance(waiting, Backlog):
+            self._streams = Backlog(self.options.numbers)
+            if waiting is not None:
+                self._streams.add(waiting)
+            return self._streams
+        return waiting
+
     def has_portfolio(self, portfolio_id: int) -> bool:
         """Whether a value of the portfolio still waits, so that a partial one must not replace it."""
         return portfolio_id in self._portfolios
@@ -143,9 +165,22 @@ class Outbox:
 
     def forget(self, symbols: Mapping[str, object] | set[str]) -> None:
         """Drops waiting values of symbols that are no longer subscribed."""
+        for symbol in symbols if self._streams is not None else ():
+            self.forget_channels(symbol)
+        self.forget_quotes(symbols)
+
+    def forget_quotes(self, symbols: Mapping[str, object] | set[str]) -> None:
         waiting = self._changes.payloads if self._changes is not None else {}
-        if not waiting.keys().isdisjoint(symbols):
-            self._keep({symbol: payload for symbol, payload in waiting.items() if symbol not in symbols})
+        kept = {key: payload for key, payload in waiting.items() if key.partition(" ")[0] not in symbols}
+        if len(kept) < len(waiting):
+            self._keep(kept)
+
+    def forget_channels(self, symbol: str, channels: frozenset[str] | None = None) -> None:
+        """Drops what waits of a symbol's channels, of all of them if none are named."""
+        if self._streams is not None:
+            backlog = self._backlog()
+            backlog.forget(symbol, channels)
+            self._streams = backlog or None
 
     def _keep(self, payloads: Mapping[str, Payload]) -> None:
         self._changes = Changes(payloads) if payloads else None
@@ -167,7 +202,7 @@ class Outbox:
         """Seconds until `take` has something: 0 at once, None not before something is put or confirmed."""
         if self.events or self._statuses:
             return 0.0
-        if not (self._changes or self._portfolios) or self._is_window_full():
+        if not (self._changes or self._portfolios or self._streams) or self._is_window_full():
             return None
         return max(0.0, self._next_data_at - self._clock())
 
@@ -184,7 +219,7 @@ class Outbox:
         return b"".join(map(frame, waiting)) + self._take_data()
 
     def _take_data(self) -> bytes:
-        if not (self._changes or self._portfolios) or self._is_window_full():
+        if not (self._changes or self._portfolios or self._streams) or self._is_window_full():
             return b""
         if self.options.max_rate is not None:
             moment = self._clock()
@@ -200,14 +235,20 @@ class Outbox:
         if self._portfolios:
             run += b"".join([data.alone() for data in self._portfolios.values()])
             self._portfolios.clear()
-        return run
+        streams, self._streams = self._streams, None
+        return run if streams is None else run + streams.run(self.options.batch)
 
     def _take_numbered(self) -> bytes:
         """Data frames that carry their number, as many as the window of unconfirmed ones allows."""
         frames: list[bytes] = []
         waiting = dict(self._changes.payloads) if self._changes is not None else {}
-        while not self._is_window_full() and (waiting or self._portfolios):
+        while not self._is_window_full() and (waiting or self._portfolios or self._streams):
             self._frame += 1
+            # By turns, so that quotes that never stop don't hold up what else there is.
+            if self._streams and (not self._took_stream or not (waiting or self._portfolios)):
+                frames.append(self._pop_stream().numbered(self._frame))
+                continue
+            self._took_stream = False
             if waiting and self.options.batch:
                 data = ",".join([payload.json for payload in waiting.values()])
                 frames.append(Payload("asset_updates", f"[{data}]").numbered(self._frame))
@@ -217,6 +258,13 @@ class Outbox:
                 frames.append(found.pop(next(iter(found))).numbered(self._frame))
         self._keep(waiting)
         return b"".join(frames)
+
+    def _pop_stream(self) -> Payload:
+        self._took_stream = True
+        backlog = self._backlog()
+        payload = backlog.pop(self.options.batch)
+        self._streams = backlog or None
+        return payload
 
 
 def _nobody_writes() -> None:

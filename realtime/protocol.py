@@ -67,6 +67,15 @@ class Mode(StrEnum):
     OPTION_GREEKS = "option_greeks"
 
 
+class Channel(StrEnum):
+    """What may be subscribed beside the quotes of an asset."""
+
+    TRADES = "trades"
+    BOOK = "book"
+    BARS = "bars"
+    NOTICES = "notices"
+
+
 class ProtocolError(Exception):
     """A request refused whole; the socket lives on."""
 
@@ -93,6 +102,7 @@ class SubscribeAsset(msgspec.Struct, frozen=True):
     symbol: str | None = None
     symbols: list[str] | None = None
     mode: str = Mode.QUOTE
+    channels: list[Channel] = []
 
 
 class ChangeMode(msgspec.Struct, frozen=True):

@@ -43,7 +43,8 @@ PURE = [
 NOT_VENDORS = {"__init__.py", "base.py", "runner.py"}
 # Inside realtime, each may import those after it; what is not named here is used by all of them.
 REALTIME = (
-    "consumers", "writer", "live_portfolio", "hub", "topics", "connections", "outbox", "frames", "protocol",
+    "consumers", "writer", "live_portfolio", "hub", "topics", "connections", "outbox", "backlog", "streams",
+    "frames", "protocol",
 )  # fmt: skip
 WEB_SIDE = {
     "hub",
@@ -55,6 +56,12 @@ WEB_SIDE = {
     "presence",
     "last_values",
     "writer",
+    "account_events",
+    "awaited",
+    "backlog",
+    "stored_books",
+    "streams",
+    "welcome",
 }
 LONGEST_FILE = 500
 READERS = {"text", "words", "boolean", "integer", "number"}

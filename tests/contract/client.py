@@ -129,10 +129,10 @@ class Socket:
         found: list[dict[str, Any]] = self.request(type, data)["data"]["results"]
         return found
 
-    def subscribe(self, *symbols: str, mode: str | None = None) -> None:
+    def subscribe(self, *symbols: str, mode: str | None = None, status: str = "ok") -> None:
         data: dict[str, Any] = {"symbols": list(symbols)}
         results = self.results("subscribe_asset", data if mode is None else {**data, "mode": mode})
-        assert [result["status"] for result in results] == ["ok"] * len(symbols), results
+        assert [result["status"] for result in results] == [status] * len(symbols), results
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 

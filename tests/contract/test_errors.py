@@ -324,7 +324,7 @@ def test_many_symbols_are_one_message(socket: Socket, many_symbols: list[str]) -
 def test_an_asset_that_never_had_a_price_is_told_with_no_data(system: System, socket: Socket) -> None:
     session = system.session()
     session.post("/api/assets/", {"symbol": "UNPRICED", "name": "never priced", "currency": "USD"})
-    socket.subscribe("UNPRICED")
+    assert socket.results("subscribe_asset", {"symbol": "UNPRICED"})[0]["status"] == "pending"
     data = assert_error(socket.expect("error"), "no_data", "subscribe_asset")
     assert data["symbol"] == "UNPRICED"
     ok(session.post("/api/assets/UNPRICED/prices/", {"price": "3"}), 201)

@@ -1,13 +1,17 @@
-"""docs/protocol.md names every field of a valuation and every address of a portfolio."""
+"""docs/protocol.md names every field of a valuation and of a channel, and every address of a portfolio."""
 
+import json
 import re
+from enum import StrEnum
 
 import msgspec
 import pytest
 
 from config.api import portfolio
 from portfolio.wire import CashWire, ExplainWire, PortfolioWire, PositionWire
+from realtime.protocol import Channel, ErrorCode, Mode
 from tests.docs.page import Page
+from tests.realtime.channels import bar_json, book_json, trades_json
 
 PAGE = Page("protocol.md")
 
@@ -23,3 +27,24 @@ def test_every_address_of_a_portfolio_is_listed() -> None:
     names = {re.sub(r"\\|\^|\$|\(.*", "", str(address.pattern)) for address in portfolio}
     assert len(names) > 5
     assert {name for name in names if f"`{name}" not in text} == set()
+
+
+@pytest.mark.parametrize("words", [Mode, Channel, ErrorCode])
+def test_every_mode_channel_and_error_code_is_named(words: type[StrEnum]) -> None:
+    missing = {word for word in words if f"`{word}`" not in PAGE.text}
+    assert missing == set()
+
+
+def test_every_field_of_a_channel_is_named() -> None:
+    text = PAGE.section("Channel frames")
+    frames = {frame["type"]: frame["data"] for frame in map(json.loads, examples(text))}
+    assert frames.keys() == {"trade", "book_snapshot", "book_update", "bar", "market_notice"}
+    assert set(json.loads(trades_json("A", [1]))[0]) == frames["trade"].keys()
+    assert json.loads(book_json("A", 1, [], [])).keys() == frames["book_snapshot"].keys()
+    assert json.loads(bar_json("A", "t", 1)).keys() == frames["bar"].keys()
+
+
+def examples(text: str) -> list[str]:
+    """The frames of a section's example, each of which begins a line."""
+    block = text.partition("```json\n")[2].partition("```")[0]
+    return re.split(r"\n(?=\{)", block.strip())

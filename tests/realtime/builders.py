@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -99,8 +99,8 @@ class Source:
         assert await self.bus.acquire()
         await self.heartbeat()
 
-    async def tick(self, *symbols: str, **changes: Any) -> None:
-        """One flush in which all of `symbols` changed."""
+    async def tick(self, *symbols: str, news: Mapping[str, Mapping[str, str]] = {}, **changes: Any) -> None:
+        """One flush in which all of `symbols` changed, with what is new in their channels."""
         for symbol in symbols:
             before = self.records.get(symbol)
             is_same_epoch = before is not None and before.epoch == self.bus.epoch
@@ -108,7 +108,10 @@ class Source:
             self.records[symbol] = make_record(
                 symbol, seq, self.bus.epoch, source=self.bus.source, **{"price": Decimal(seq), **changes}
             )
-        await self.bus.publish({symbol: self.records[symbol] for symbol in symbols}, self.records.get)
+        await self.bus.publish({symbol: self.records[symbol] for symbol in symbols}, self.records.get, news)
+
+    def next_seq(self, symbol: str) -> int:
+        return self.records[symbol].seq + 1
 
     async def heartbeat(self, state: Any = "live", reason: str = "", **changes: Any) -> None:
         values = {"modes": ("ltpc", "quote", "full"), **changes}

@@ -63,8 +63,16 @@ class Socket:
         return codes[0] if codes else None
 
     @property
+    def frames(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(message["text"]) for message in self.sent if "text" in message]
+
+    @property
     def types(self) -> list[str]:
-        return [msgspec.json.decode(message["text"])["type"] for message in self.sent if "text" in message]
+        return [frame["type"] for frame in self.frames]
+
+    def say(self, type: str, data: Any) -> None:
+        text = msgspec.json.encode({"type": type, "data": data}).decode()
+        self._inbound.put_nowait({"type": "websocket.receive", "text": text})
 
     async def end(self) -> None:
         self._inbound.put_nowait({"type": "websocket.disconnect", "code": 1005})

@@ -61,7 +61,7 @@ def test_a_client_sees_the_prices_of_a_session_in_order_to_the_last(
         with Socket.open(
             system.websocket_url, origin=system.url, headers={"Cookie": http.cookie_header}
         ) as client:
-            client.subscribe(*expected, mode="full")
+            client.subscribe(*expected, mode="full", status="pending")
 
             def has_all() -> bool:
                 seen = {data["symbol"]: (data["price"], data["as_of"]) for data in client.updates()}
