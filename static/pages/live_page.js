@@ -40,6 +40,7 @@ export class LivePage {
     this.client.on("message", (envelope) => this.store.apply(envelope));
     this.client.on("state", (change) => this.#onState(change));
     this.store.onChange(() => this.#planFrame());
+    this.store.streams.onHole((symbol) => this.client.refreshAsset(symbol));
     onSignedOut(() => this.#signOut());
     addEventListener("pagehide", () => this.client.close());
     addEventListener("pageshow", (event) => event.persisted && this.client.connect());

@@ -8,6 +8,9 @@
  * @typedef {'idle'|'connecting'|'connected'|'reconnecting'|'closed'} ConnectionState
  * @typedef {{type: string, data: any, timestamp: string, id?: string, frame?: number}} Envelope
  *
+ * @typedef {'trades'|'book'|'bars'|'notices'} Channel
+ * @typedef {{mode?: string, channels?: Channel[]}} Wish  what is wanted of a symbol
+ *
  * @typedef {object} StateChange
  * @property {ConnectionState} state
  * @property {ConnectionState} previous
@@ -55,7 +58,19 @@ const LASTING_REFUSALS = new Set([
   "invalid_message",
   "unknown_type",
 ]);
-const DATA_TYPES = new Set(["asset_update", "asset_updates", "portfolio_update", "heartbeat", "pong"]);
+const DATA_TYPES = new Set([
+  "asset_update",
+  "asset_updates",
+  "portfolio_update",
+  "trade",
+  "trades",
+  "book_snapshot",
+  "book_update",
+  "bar",
+  "market_notice",
+  "heartbeat",
+  "pong",
+]);
 
 /** @type {Clock} */
 const SYSTEM_CLOCK = {
@@ -105,7 +120,7 @@ export class RealtimeClient {
   /** @type {Clock} */ #clock;
   /** @type {() => number} */ #random;
   /** @type {Map<string, Set<Function>>} */ #listeners = new Map();
-  /** @type {Map<string, string|undefined>} */ #symbols = new Map(); // wanted symbol → mode
+  /** @type {Map<string, Wish>} */ #symbols = new Map(); // by wanted symbol
   /** @type {Set<number>} */ #portfolios = new Set(); // wanted portfolios
   /** @type {Map<string, {type: string, data: any}>} */ #requests = new Map(); // unanswered, by id
   /** @type {Map<string, {sentAt: number, resolve: (rtt: number|null) => void}>} */ #pings = new Map();
@@ -183,13 +198,26 @@ export class RealtimeClient {
   }
 
   /**
+   * Subscribing again replaces what was wanted of a symbol, its channels too.
    * @param {string|Iterable<string>} symbols
-   * @param {{mode?: string}} [options]
+   * @param {Wish} [wish]
    */
-  subscribeAsset(symbols, { mode } = {}) {
+  subscribeAsset(symbols, { mode, channels } = {}) {
     const wanted = symbolList(symbols);
-    for (const symbol of wanted) this.#symbols.set(symbol, mode);
-    if (this.#state === "connected") this.#askForSymbols(wanted, mode);
+    for (const symbol of wanted) this.#symbols.set(symbol, { mode, channels });
+    if (this.#state === "connected") this.#askForSymbols(wanted, { mode, channels });
+  }
+
+  /**
+   * Asks for the snapshots of symbols again, as after a hole in a book.
+   * @param {string|Iterable<string>} symbols
+   */
+  refreshAsset(symbols) {
+    if (this.#state !== "connected") return; // a new connection asks for all of them
+    for (const symbol of symbolList(symbols)) {
+      const wish = this.#symbols.get(symbol);
+      if (wish) this.#askForSymbols([symbol], wish);
+    }
   }
 
   /** @param {string|Iterable<string>} symbols */
@@ -398,8 +426,8 @@ export class RealtimeClient {
     if (type === "error") this.#refused(request, data?.code);
     for (const result of data?.results ?? []) {
       if (result.status !== "error") continue;
-      const { mode } = request.data;
-      const part = "symbol" in result ? { ...request, data: { symbols: [result.symbol], mode } } : request;
+      const part =
+        "symbol" in result ? { ...request, data: { ...request.data, symbols: [result.symbol] } } : request;
       this.#refused(part, result.code);
     }
   }
@@ -423,7 +451,7 @@ export class RealtimeClient {
           return;
         }
         const wanted = data.symbols.filter((/** @type {string} */ symbol) => this.#symbols.has(symbol));
-        this.#askForSymbols(wanted, data.mode);
+        this.#askForSymbols(wanted, data);
       },
       1000 + 2000 * this.#random(),
     );
@@ -431,21 +459,23 @@ export class RealtimeClient {
   }
 
   #replay() {
-    /** @type {Map<string|undefined, string[]>} */
-    const byMode = new Map();
-    for (const [symbol, mode] of this.#symbols) byMode.set(mode, [...(byMode.get(mode) ?? []), symbol]);
-    for (const [mode, symbols] of byMode) this.#askForSymbols(symbols, mode);
+    /** @type {Map<string, {wish: Wish, symbols: string[]}>} */
+    const alike = new Map();
+    for (const [symbol, wish] of this.#symbols) {
+      const key = JSON.stringify([wish.mode, wish.channels]);
+      alike.set(key, { wish, symbols: [...(alike.get(key)?.symbols ?? []), symbol] });
+    }
+    for (const { wish, symbols } of alike.values()) this.#askForSymbols(symbols, wish);
     for (const id of this.#portfolios) this.#request("subscribe_portfolio", { portfolio_id: id });
   }
 
   /**
    * @param {string[]} symbols
-   * @param {string|undefined} mode
+   * @param {Wish} wish
    */
-  #askForSymbols(symbols, mode) {
-    for (const chunk of chunks(symbols)) {
-      this.#request("subscribe_asset", mode ? { symbols: chunk, mode } : { symbols: chunk });
-    }
+  #askForSymbols(symbols, { mode, channels }) {
+    const wish = { ...(mode ? { mode } : {}), ...(channels?.length ? { channels } : {}) };
+    for (const chunk of chunks(symbols)) this.#request("subscribe_asset", { symbols: chunk, ...wish });
   }
 
   /**

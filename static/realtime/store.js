@@ -1,22 +1,31 @@
 /**
- * What the server last said: quotes by symbol, portfolios by id, feeds by source. Owns the merging and the order;
- * never touches the DOM. A view asks takeChanges() once a frame, so a thousand ticks cost one painting.
+ * What the server last said: quotes by symbol, portfolios by id, feeds by source; channels are `streams.js`'s. Owns the
+ * merging and the order; never touches the DOM. A view asks takeChanges() once a frame, so a thousand ticks cost one
+ * painting.
  */
+
+import { Streams } from "./streams.js";
 
 /**
  * @typedef {Record<string, any> & {symbol: string}} Quote
  * @typedef {Record<string, any> & {portfolio_id: number, positions: Array<Record<string, any>>}} Portfolio
- * @typedef {{source: string, state: string, since?: string, reason?: string, epoch?: number}} Feed
- * @typedef {{symbols: Set<string>, portfolios: Set<number>, feeds: Set<string>, gaps: Set<string>}} Changes
+ * @typedef {{source: string, state: string, since?: string, reason?: string, epoch?: number, channels?: string[],
+ *   markets?: Record<string, string>}} Feed
+ * @typedef {{symbols: Set<string>, portfolios: Set<number>, feeds: Set<string>, gaps: Set<string>,
+ *   streams: Set<string>, account: boolean}} Changes  `streams` are symbols whose channels said something
  */
 
 // States in which a source delivers, or is about to.
 const RUNNING = new Set(["live", "connecting", "recovering", "standby"]);
 
+const KEPT_ACCOUNT_EVENTS = 100; // as the server does
+
 export class Store {
   /** @type {Map<string, Quote>} */ quotes = new Map();
   /** @type {Map<number, Portfolio>} */ portfolios = new Map();
   /** @type {Map<string, Feed>} */ feeds = new Map();
+  /** @type {Array<Record<string, any>>} */ accountEvents = []; // newest first
+  streams = new Streams();
   /** @type {Map<string, number>} */ #epochs = new Map(); // by source, as the server last named them
   /** @type {Set<string>} */ #unfenced = new Set(); // symbols whose next quote is taken whatever its number
   #changes = noChanges();
@@ -50,7 +59,12 @@ export class Store {
     else if (type === "portfolio_removed") this.#removePortfolio(data.portfolio_id);
     else if (type === "feed_status") this.applyFeed(data);
     else if (type === "connection") this.#newConnection(data);
-    else return;
+    else if (type === "account_event") this.#addAccountEvent(data);
+    else {
+      const symbols = this.streams.apply({ type, data });
+      if (symbols === null) return;
+      for (const symbol of symbols) this.#changes.streams.add(symbol);
+    }
     for (const fn of this.#listeners) fn();
   }
 
@@ -133,6 +147,12 @@ export class Store {
   #newConnection(/** @type {Record<string, any>} */ data) {
     this.#epochs = new Map(Object.entries(data?.epoch ?? {}));
     for (const symbol of this.quotes.keys()) this.#unfenced.add(symbol);
+    this.streams.clear();
+  }
+
+  #addAccountEvent(/** @type {Record<string, any>} */ event) {
+    this.accountEvents = [Object.freeze(event), ...this.accountEvents].slice(0, KEPT_ACCOUNT_EVENTS);
+    this.#changes.account = true;
   }
 
   #removePortfolio(/** @type {number} */ id) {
@@ -143,7 +163,14 @@ export class Store {
 
 /** @returns {Changes} */
 function noChanges() {
-  return { symbols: new Set(), portfolios: new Set(), feeds: new Set(), gaps: new Set() };
+  return {
+    symbols: new Set(),
+    portfolios: new Set(),
+    feeds: new Set(),
+    gaps: new Set(),
+    streams: new Set(),
+    account: false,
+  };
 }
 
 /**

@@ -103,6 +103,33 @@ describe("subscriptions", () => {
     assert.equal(Socket.last.of("subscribe_portfolio").length, 1);
   });
 
+  test("with channels are asked for as they were after a reconnect, those alike together", () => {
+    const { client, clock, Socket } = connected();
+    client.subscribeAsset(["A", "B"], { channels: ["trades", "book"] });
+    client.subscribeAsset("C", { mode: "full", channels: [] });
+    client.subscribeAsset("D", { channels: ["trades", "book"] });
+    Socket.last.drop(1006);
+    clock.advance(500);
+    Socket.last.accept();
+    assert.deepEqual(
+      Socket.last.of("subscribe_asset").map(({ data }) => data),
+      [{ symbols: ["A", "B", "D"], channels: ["trades", "book"] }, { symbols: ["C"], mode: "full" }],
+    );
+  });
+
+  test("are asked for again with mode and channels after a hole, if they are wanted", () => {
+    const { client, Socket } = connected();
+    client.subscribeAsset("A", { mode: "full", channels: ["book"] });
+    client.refreshAsset(["a", "B"]);
+    assert.deepEqual(
+      Socket.last.of("subscribe_asset").map(({ data }) => data),
+      Array(2).fill({ symbols: ["A"], mode: "full", channels: ["book"] }),
+    );
+    client.close();
+    client.refreshAsset("A");
+    assert.equal(Socket.last.of("subscribe_asset").length, 2);
+  });
+
   test("of many symbols go out in few messages", () => {
     const { client, Socket } = setUp();
     client.subscribeAsset(Array.from({ length: 450 }, (_, i) => `S${i}`));
