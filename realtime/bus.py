@@ -159,6 +159,11 @@ def announce(message: Mapping[str, Any]) -> None:
         log.exception("announcement lost", extra={"type": message.get("type")})
 
 
+async def tell_web(layer: Any, message: Mapping[str, Any]) -> None:
+    """Tells every web process something; raises what a Redis that is away raises."""
+    await layer.group_send(WEB_GROUP, dict(message))
+
+
 # --- the feed's side -------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Access tokens: what a script shows instead of a session."""
+"""Access tokens: what a script shows instead of a session. Alerts have a module of their own."""
 
 from typing import Any
 
@@ -6,6 +6,10 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
+
+from realtime.alerts.models import AlertFiring, PriceAlert, WebhookDelivery, WebhookEndpoint
+
+__all__ = ["SCOPES", "AccessToken", "AlertFiring", "PriceAlert", "WebhookDelivery", "WebhookEndpoint"]
 
 SCOPES = ("read", "write", "stream")
 

@@ -36,6 +36,9 @@ PURE = [
     "portfolio/valuation.py",
     "portfolio/windows.py",
     "portfolio/wire.py",
+    "realtime/alerts/rules.py",
+    "realtime/alerts/signing.py",
+    "realtime/price_feed/line_alerts.py",
     "realtime/protocol.py",
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "portfolio/imports").glob("*.py"))),
 ]
@@ -47,6 +50,7 @@ REALTIME = (
     "frames", "protocol",
 )  # fmt: skip
 WEB_SIDE = {
+    "alert_frames",
     "hub",
     "consumers",
     "live_portfolio",

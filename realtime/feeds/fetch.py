@@ -1,4 +1,4 @@
-"""One HTTP GET for the vendors that are asked, with the limits that a hostile or sick one needs.
+"""One HTTP exchange, with the limits that a hostile or sick other end needs: a GET of a vendor, a POST to a receiver.
 
 A total deadline, not only one per read; a cap on the body; no redirects, no compression. It runs in a thread,
 because the standard library's client blocks; at the deadline its socket is shut, which ends the thread too.
@@ -8,6 +8,7 @@ import asyncio
 import http.client
 import socket
 import ssl
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -41,50 +42,120 @@ async def fetch(url: str, *, total_seconds: float = TOTAL_SECONDS) -> bytes:
         HttpError: any other answer.
         FeedError: no answer, too late, or too large.
     """
+    _check_address(url)
+    return await _in_thread(_Exchange(url, total_seconds), _threads)
+
+
+async def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    threads: ThreadPoolExecutor,
+    may_reach: Callable[[str], bool],
+    total_seconds: float = TOTAL_SECONDS,
+) -> int:
+    """Posts to a receiver that somebody has named, and returns the status of its answer, whose body is left unread.
+
+    Args:
+        threads: in which it waits.
+        may_reach: whether an IP address may be connected to. It is asked of every address that the name has now,
+            and one of just these is then the one connected to.
+
+    Raises:
+        FeedError: no answer, too late, or an address that may not be reached. It names no path and no query.
+    """
+    _check_address(url)
+    exchange = _Exchange(url, total_seconds, who="the receiver")
+    exchange.method, exchange.body, exchange.may_reach = "POST", body, may_reach
+    exchange.headers |= headers
+    await _in_thread(exchange, threads)
+    return exchange.status
+
+
+def _check_address(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise FeedError(f"expected an http:// or https:// address, was {url!r}", permanent=True)
-    get = _Get(url, total_seconds)
+        raise FeedError("expected an http:// or https:// address, was another", permanent=True)
+
+
+async def _in_thread(exchange: "_Exchange", threads: ThreadPoolExecutor) -> bytes:
     try:
-        async with asyncio.timeout(total_seconds):
-            return await asyncio.get_running_loop().run_in_executor(_threads, get.run)
+        async with asyncio.timeout(exchange.timeout):
+            return await asyncio.get_running_loop().run_in_executor(threads, exchange.run)
     except TimeoutError as error:
-        raise FeedError(f"the vendor did not answer within {total_seconds:g} s") from error
+        raise FeedError(f"{exchange.who} did not answer within {exchange.timeout:g} s") from error
     finally:
-        get.abort()
+        exchange.abort()
 
 
-class _Get:
-    def __init__(self, url: str, timeout: float) -> None:
+class _Exchange:
+    def __init__(self, url: str, timeout: float, who: str = "the vendor") -> None:
         parts = urlsplit(url)
+        self.who = who
+        self.timeout = timeout
+        self.method = "GET"
+        self.body: bytes | None = None
+        self.headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": "livefolio",
+        }
+        self.may_reach: Callable[[str], bool] | None = None
+        self.status = 0
         self._target = parts.path + (f"?{parts.query}" if parts.query else "") or "/"
         self._aborted = False
         self._socket: socket.socket | None = None
+        self._context = ssl.create_default_context() if parts.scheme == "https" else None
         self._connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            self._connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=context)
+        if self._context is not None:
+            self._connection = http.client.HTTPSConnection(
+                parts.netloc, timeout=timeout, context=self._context
+            )
         else:
             self._connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
 
     def run(self) -> bytes:
         if self._aborted:  # it waited for a free thread for too long
-            raise FeedError("the vendor did not answer in time")
+            raise FeedError(f"{self.who} did not answer in time")
         try:
-            return self._request()
+            return self._exchange()
         except (OSError, http.client.HTTPException) as error:
-            raise FeedError(f"the vendor cannot be reached: {error or type(error).__name__}") from error
+            raise FeedError(f"{self.who} cannot be reached: {error or type(error).__name__}") from error
         finally:
             self._connection.close()
 
-    def _request(self) -> bytes:
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "livefolio"}
-        self._connection.connect()
-        # The connection forgets its socket when the answer says "Connection: close".
-        self._socket = self._connection.sock
-        self._connection.request("GET", self._target, headers=headers)
+    def _exchange(self) -> bytes:
+        if self.may_reach is None:
+            self._connection.connect()
+            # The connection forgets its socket when the answer says "Connection: close".
+            self._socket = self._connection.sock
+        else:
+            self._connect_to(self._address(self.may_reach))
+        self._connection.request(self.method, self._target, body=self.body, headers=self.headers)
         with self._connection.getresponse() as response:
-            return self._read(response)
+            self.status = response.status
+            return self._read(response) if self.method == "GET" else b""
+
+    def _address(self, may_reach: Callable[[str], bool]) -> str:
+        """Returns what to connect to. One forbidden address refuses the name: it may answer otherwise next time."""
+        found = socket.getaddrinfo(self._connection.host, self._connection.port, type=socket.SOCK_STREAM)
+        addresses = [str(address[0]) for *_, address in found]
+        if not addresses or not all(map(may_reach, addresses)):
+            raise FeedError(f"{self.who} is at an address that may not be reached", permanent=True)
+        return addresses[0]
+
+    def _connect_to(self, address: str) -> None:
+        """Connects to an address, and speaks to it by its name."""
+        plain = socket.create_connection((address, self._connection.port), self.timeout)
+        if self._context is None:
+            self._socket = self._connection.sock = plain
+            return
+        secured = self._context.wrap_socket(
+            plain, server_hostname=self._connection.host, do_handshake_on_connect=False
+        )
+        self._socket = self._connection.sock = secured
+        secured.do_handshake()
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
         body = bytearray()

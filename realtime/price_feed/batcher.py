@@ -306,6 +306,8 @@ class Batcher:
         line.in_step = received_at - as_of < FUTURE_LIMIT
         self.ticks += 1
         self.last_tick_at = monotonic
+        if line.watcher is not None:
+            line.watcher(line)
         self._changed(line)
 
     def _late_price(
@@ -353,6 +355,8 @@ class Batcher:
             self._confirm(line, received_at, monotonic)
             self.ticks += 1
             self.last_tick_at = monotonic
+            if line.watcher is not None:
+                line.watcher(line)
             self._changed(line)
         return True
 

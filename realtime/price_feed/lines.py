@@ -5,6 +5,7 @@ high, low and volume go before our own, which are those of the open day bar. Wha
 a price from before a split is divided at the split's moment, and kept as it was traded beside.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -107,6 +108,7 @@ class Line:
         "units_at",
         "until",
         "volume",
+        "watcher",
         "window",
     )
 
@@ -160,6 +162,8 @@ class Line:
         self.is_dirty = False
         self.is_owned = True
         self.in_step = False
+        # Is called with each price that is taken; of a line that nobody has an alert on, nobody.
+        self.watcher: Callable[[Line], None] | None = None
         self._bar_ratio: Ratio | None = None
         self.enter(hours, hours.asked_at)
 

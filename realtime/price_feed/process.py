@@ -17,6 +17,7 @@ import redis.asyncio as redis
 
 from realtime.bus import LEASE_SECONDS, FeedBus, is_live, new_layer, new_redis, read_feeds
 from realtime.feeds.base import Clock, FrameRecorder, SystemClock
+from realtime.price_feed.alert_desk import AlertDesk
 from realtime.price_feed.calendar_upkeep import keep_calendars
 from realtime.price_feed.notify import notify
 from realtime.price_feed.source_feed import SourceFeed
@@ -75,6 +76,7 @@ class PriceFeed:
         """Runs until it is stopped; returns False when every source has failed for good."""
         async with self._connections() as (client, layer):
             owner = process_name()
+            alerts = AlertDesk(client, layer, self._store, self._clock)
             surroundings = Surroundings(
                 client,
                 self._store,
@@ -83,6 +85,7 @@ class PriceFeed:
                 batch_size=self._batch_size,
                 siblings=frozenset(source.name for source in self._sources),
                 recorders=self._recorders,
+                alerts=alerts,
             )
             self.feeds = [
                 SourceFeed(source, FeedBus(source.name, owner, client, layer), surroundings)
@@ -96,6 +99,7 @@ class PriceFeed:
                 asyncio.create_task(self._every_second(client), name="seconds"),
                 asyncio.create_task(self._report_forever(), name="status line"),
                 asyncio.create_task(keep_up(self._clock), name="upkeep"),
+                asyncio.create_task(alerts.run(), name="alerts"),
                 asyncio.create_task(keep_calendars(self._store, self._clock), name="calendars"),
             ]
             stopped = asyncio.create_task(self._stopped.wait())

@@ -29,6 +29,7 @@ from realtime.feeds.base import (
 )
 from realtime.feeds.runner import FeedRunner
 from realtime.jobs import Job
+from realtime.price_feed.alert_desk import AlertDesk
 from realtime.price_feed.batcher import Batcher
 from realtime.price_feed.feed_store import BarRow, PriceRow
 from realtime.price_feed.lines import Line
@@ -66,6 +67,7 @@ class Surroundings:
     batch_size: int
     siblings: frozenset[str]
     recorders: Mapping[str, FrameRecorder]
+    alerts: AlertDesk
 
 
 class Lead:
@@ -212,6 +214,7 @@ class Lead:
             raise
         finally:
             self._runner = None
+            self._surroundings.alerts.leave(self.batcher)
             await end(tasks)
             if not fenced:
                 await self._leave()
@@ -311,6 +314,7 @@ class Lead:
         with suppress(*UNREACHABLE):
             superseded = await self._symbols.superseded()
         self.batcher.begin(self._bus.epoch, superseded)
+        await self._surroundings.alerts.enter(self.batcher)
         self._wake.set()
 
     def _symbols_changed(self, added: Iterable[Line], gone: Iterable[Line]) -> None:

@@ -1,4 +1,4 @@
-"""What is done once a day: old minute bars and receipts go, and the values of past days are worked out.
+"""What is done once a day: old minute bars, receipts and firings go, and the values of past days are worked out.
 
 Each job has a thread and a connection of its own for as long as it takes, so that last prices and bars do not wait.
 """
@@ -12,6 +12,7 @@ from django.db import connection
 
 from portfolio import receipt_store
 from portfolio.history import store_finished_days
+from realtime.alerts import store as alerts
 from realtime.feeds.base import Clock
 from realtime.price_feed.feed_store import prune_minute_bars
 
@@ -24,6 +25,7 @@ Job = Callable[[datetime], int]
 JOBS: tuple[tuple[str, Job], ...] = (
     ("minute bars pruned", prune_minute_bars),
     ("receipts pruned", receipt_store.prune),
+    ("firings of alerts pruned", alerts.prune),
     ("days of portfolios valued", store_finished_days),
 )
 
