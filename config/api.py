@@ -23,6 +23,7 @@ from portfolio.import_api import ImportView, TransactionFile
 from portfolio.performance_api import Allocation, HistoryList, Returns
 from portfolio.receipt_api import LotList, PositionFile, ReceiptDetail
 from portfolio.report_api import GainReport, IncomeReport
+from realtime.alert_api import AlertFiringList, AlertViewSet, FiringList, Webhook
 from realtime.api import (
     AccountEventList,
     ForcePriceUpdate,
@@ -46,6 +47,7 @@ router = SimpleRouter()
 router.register("portfolios", PortfolioViewSet)
 router.register("watchlist", WatchlistViewSet)
 router.register("tokens", TokenViewSet)
+router.register("alerts", AlertViewSet)
 
 # A symbol may contain a slash, so that the longer addresses come first.
 assets = [
@@ -84,6 +86,9 @@ urlpatterns = [
         ForcePriceUpdateJob.as_view(),
         name="force-price-update-job",
     ),
+    path("alerts/firings/", FiringList.as_view()),
+    path("alerts/webhook/", Webhook.as_view()),
+    re_path(r"^alerts/(?P<pk>[0-9]{1,18})/firings/$", AlertFiringList.as_view()),
     path("", include(router.urls)),
     re_path(r"^.*/$", Nowhere.as_view()),
 ]

@@ -27,6 +27,7 @@ from assets.serializers import ExactDecimal, Moment
 from assets.snapshots import connection
 from assets.stored_prices import stored_prices
 from portfolio.booking import CLOCK_TOLERANCE
+from realtime.alerts.by_hand import take_price
 from realtime.bus import account_key, is_live, read_feeds_sync
 from realtime.catalog import stored_record
 from realtime.jobs import JobState, read_job, request_update
@@ -174,6 +175,7 @@ def set_price(asset: Asset, price: Decimal, as_of: datetime) -> bool:
     newest = _last_as_of(asset)
     if newest is not None and as_of < newest:
         return False
+    take_price(asset, price, as_of, datetime.now(UTC))
     Asset.objects.filter(pk=asset.pk).update(
         current_price=price, price_as_of=as_of, price_source=MANUAL, last_updated=datetime.now(UTC)
     )

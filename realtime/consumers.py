@@ -17,6 +17,7 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 
 from assets.models import normal_symbol
+from realtime import alert_frames
 from realtime.bus import UNREACHABLE
 from realtime.catalog import KnownAsset
 from realtime.daily_bars import UNKNOWN, read_daily_bars
@@ -64,6 +65,7 @@ def live_portfolios(hub: Hub) -> LivePortfolios:
     if hub not in _live:
         _live.clear()
         _live[hub] = LivePortfolios(hub)
+        alert_frames.listen(hub)
     return _live[hub]
 
 

@@ -1,4 +1,4 @@
-"""docs/protocol.md names every field of a valuation and of a channel, and every address of a portfolio."""
+"""docs/protocol.md names every field of a valuation, of a channel and of an alert, and every address of a portfolio."""
 
 import json
 import re
@@ -7,8 +7,10 @@ from enum import StrEnum
 import msgspec
 import pytest
 
+from assets.models import Asset
 from config.api import portfolio
 from portfolio.wire import CashWire, ExplainWire, PortfolioWire, PositionWire
+from realtime.alerts.models import AlertFiring, PriceAlert
 from realtime.protocol import Channel, ErrorCode, Mode
 from tests.docs.page import Page
 from tests.realtime.channels import bar_json, book_json, trades_json
@@ -20,6 +22,12 @@ PAGE = Page("protocol.md")
 def test_every_field_of_a_valuation_is_named(shape: type[msgspec.Struct]) -> None:
     words = set(re.findall(r"\w+", PAGE.section("portfolio_update")))
     assert set(shape.__struct_fields__) <= words
+
+
+def test_every_field_of_an_alert_is_in_its_example() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", PAGE.section("alert"), re.DOTALL)
+    firing = AlertFiring(alert=PriceAlert(asset=Asset(symbol="ACME"), kind="above"))
+    assert set(json.loads(example)["data"]) == set(firing.as_wire())
 
 
 def test_every_address_of_a_portfolio_is_listed() -> None:
