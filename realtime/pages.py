@@ -15,11 +15,18 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @login_required
+def alerts(request: HttpRequest) -> HttpResponse:
+    return render(request, "realtime/alerts.html")
+
+
+@require_safe
+@login_required
 def test_page(request: HttpRequest) -> HttpResponse:
     return render(request, "realtime/test.html")
 
 
 urlpatterns = [
     path("realtime/dashboard/", dashboard, name="dashboard"),
+    path("alerts/", alerts, name="alerts"),
     path("realtime/test/", test_page, name="realtime-test"),
 ]

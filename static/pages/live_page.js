@@ -1,10 +1,11 @@
 /**
- * What every live page shares: one batched socket, one store, the connection light, the notes, and one painting a
- * frame. While a page is hidden nothing is painted and only the newest values wait.
+ * What every live page shares: one batched socket, one store, the connection light, the notes, the alerts that fire, and
+ * one painting a frame. While a page is hidden nothing is painted and only the newest values wait.
  */
 
 import { RealtimeClient } from "../realtime/client.js";
 import { Store } from "../realtime/store.js";
+import { AlertToasts } from "./alert_toasts.js";
 import { ApiError, api, onSignedOut } from "./api.js";
 import { ConnectionLight, feedText, troubledFeeds } from "./connection_light.js";
 import { part, view } from "./dom.js";
@@ -23,6 +24,7 @@ export class LivePage {
   client = new RealtimeClient({ batch: true, mayRetry: sessionLives });
   notes = new Notes(view("notes"));
   light = new ConnectionLight(view("light"), this.client);
+  toasts = new AlertToasts(this.client);
   #framePlanned = false;
   /** @type {any} */ #gapTimer = null;
 
