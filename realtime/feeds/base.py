@@ -307,7 +307,8 @@ class Feed(ABC):
         base_mode: what every symbol is followed in when nobody wants more; enough for prices, bars and alerts.
         symbols: what it follows when nobody asks for others.
         needs_symbols: False for one that sends what it has, whatever is asked.
-        silence_after: seconds without a usable frame after which the connection counts as dead; None: never.
+        silence_after: seconds without a usable frame after which the connection counts as dead; None: never. It may
+            change while a connection is open.
     """
 
     source: str

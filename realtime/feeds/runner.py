@@ -294,8 +294,6 @@ class FeedRunner:
 
     async def _read_watched(self, feed: Feed, connection: Connection, watchdog: asyncio.Timeout) -> None:
         clock = asyncio.get_running_loop().time
-        # Moving the watchdog costs more than decoding a small frame, so it is moved in tenths of its length.
-        step = (feed.silence_after or 0.0) / 10
         moved_at = clock()
         while True:
             frame = await connection.receive()
@@ -304,9 +302,15 @@ class FeedRunner:
                 self._recorder.write(frame, self._clock.now())
             if not self._decode(feed, frame):
                 continue
+            limit = feed.silence_after
+            if limit is None:  # a feed may have become patient: once it is let in, nights may be silent
+                if watchdog.when() is not None:
+                    watchdog.reschedule(None)
+                continue
+            # Moving the watchdog costs more than decoding a small frame, so it is moved in tenths of its length.
             now = clock()
-            if feed.silence_after is not None and now - moved_at > step:
-                watchdog.reschedule(now + feed.silence_after)
+            if now - moved_at > limit / 10:
+                watchdog.reschedule(now + limit)
                 moved_at = now
 
     def _decode(self, feed: Feed, frame: bytes) -> bool:

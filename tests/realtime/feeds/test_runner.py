@@ -118,6 +118,21 @@ async def test_a_connection_that_falls_silent_later_is_left_too() -> None:
     assert sink.state_names[:5] == ["connecting", "live", "silent", "recovering", "live"]
 
 
+async def test_a_feed_that_has_become_patient_is_not_left_in_its_silence() -> None:
+    class Patient(PlainFeed):
+        def decode(self, frame: bytes) -> list[Event]:
+            self.silence_after = None
+            return super().decode(frame)
+
+    wire, sink = ScriptedWire([[b"A 1"], [b"A 2"]]), WaitingSink()
+    feed = Patient(wire, silence_after=0.05)
+    async with running(FeedRunner(feed, sink, clock=JumpingClock())):
+        await sink.until(sink.quotes)
+        with pytest.raises(TimeoutError):
+            await sink.until(lambda: len(sink.quotes()) == 2, seconds=0.2)
+    assert sink.state_names == ["connecting", "live"]
+
+
 async def test_garbage_alone_counts_as_silence() -> None:
     class Babbling(ScriptedWire):
         @asynccontextmanager
