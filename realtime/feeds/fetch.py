@@ -35,15 +35,22 @@ class HttpError(FeedError):
         self.status = status
 
 
-async def fetch(url: str, *, total_seconds: float = TOTAL_SECONDS) -> bytes:
+async def fetch(
+    url: str, *, headers: Mapping[str, str] | None = None, total_seconds: float = TOTAL_SECONDS
+) -> bytes:
     """Returns the body of an answer 200.
+
+    Args:
+        headers: sent beside our own, such as an Authorization; never told in an error.
 
     Raises:
         HttpError: any other answer.
         FeedError: no answer, too late, or too large.
     """
     _check_address(url)
-    return await _in_thread(_Exchange(url, total_seconds), _threads)
+    exchange = _Exchange(url, total_seconds)
+    exchange.headers |= headers or {}
+    return await _in_thread(exchange, _threads)
 
 
 async def post(

@@ -46,6 +46,8 @@ class NewAsset(NamedTuple):
     currency: str
     asset_class: str
     base_currency: str = ""
+    calendar: str = "24/7"
+    multiplier: Decimal = Decimal(1)
 
 
 class PriceRow(NamedTuple):
@@ -87,6 +89,8 @@ def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
                     currency=new.currency,
                     asset_class=new.asset_class,
                     base_currency=new.base_currency,
+                    calendar=new.calendar,
+                    multiplier=new.multiplier,
                 )
                 for new in missing.values()
             ],
