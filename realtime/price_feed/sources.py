@@ -11,8 +11,11 @@ from datetime import datetime
 from importlib import import_module
 from typing import Literal
 
+from django.conf import settings
+
 from assets.market import Bar
 from realtime.feeds.base import Event, Feed, PolledFeed
+from realtime.feeds.polygon_symbols import CLUSTERS
 from realtime.feeds.unavailable import UnavailableFeed
 from realtime.price_feed.feed_store import NewAsset
 
@@ -123,7 +126,7 @@ def open_source(name: str, options: Options = Options()) -> Source:
         SourceError: there is none, or it cannot be set up.
     """
     if name not in NAMES:
-        raise NoSuchSource(f"expected a source of {', '.join(NAMES)}, was {name[:40]!r}")
+        raise NoSuchSource(f"expected a source of {', '.join((*NAMES, 'polygon'))}, was {name[:40]!r}")
     module, maker = _MAKERS[name]
     try:
         make: Callable[[Options], Source] = getattr(
@@ -143,7 +146,7 @@ def open_sources(names: Sequence[str], options: Options = Options()) -> list[Sou
         SourceError: a name that no source has, or none of them can be set up.
     """
     sources, problems = [], []
-    for name in names:
+    for name in _each(names):
         try:
             sources.append(open_source(name, options))
         except NoSuchSource:
@@ -156,11 +159,27 @@ def open_sources(names: Sequence[str], options: Options = Options()) -> list[Sou
     return sources
 
 
+def _each(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of single sources; "polygon" stands for its clusters of POLYGON_CLUSTERS."""
+    each: dict[str, None] = {}
+    for name in names:
+        members = (
+            [f"polygon_{cluster}" for cluster in settings.POLYGON_CLUSTERS] if name == "polygon" else [name]
+        )
+        if unknown := [member for member in members if name == "polygon" and member not in NAMES]:
+            raise SourceError(
+                f"POLYGON_CLUSTERS: expected some of {', '.join(CLUSTERS)}, was {unknown[0][8:48]!r}"
+            )
+        each.update(dict.fromkeys(members))
+    return tuple(each)
+
+
 # A source's name → the module of its maker in `makers`, and the maker.
 _MAKERS = {
     "simulator": ("simulator", "simulator"),
     "coinbase": ("coinbase", "coinbase"),
     "coinbase_rest": ("coinbase", "coinbase_rest"),
     "replay": ("replay", "replay"),
+    **{f"polygon_{cluster}": ("polygon", cluster) for cluster in CLUSTERS},
 }
 NAMES = tuple(_MAKERS)

@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from realtime.price_feed.sources import (
 )
 from tests.realtime.feed_process import feed_process
 from tests.vendors.frames import made_up, write_frames
+from tests.vendors.process import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,7 +67,8 @@ def test_a_product_without_a_currency_is_refused(settings: Any) -> None:
         open_source("coinbase")
 
 
-def test_every_source_can_be_opened_from_the_settings(tmp_path: Path) -> None:
+def test_every_source_can_be_opened_from_the_settings(tmp_path: Path, settings: Any) -> None:
+    settings.POLYGON_API_KEY = "key"
     recording = write_frames(tmp_path / "frames.tsv", made_up(count=5))
     for name in NAMES:
         options = Options(recording=str(recording)) if name == "replay" else Options()
@@ -85,6 +89,29 @@ def test_a_source_that_lacks_something_is_seen_to_fail_while_the_other_is_live(t
         feed.wait_for("feed replay is failed: replay: expected --recording FILE or REPLAY_FILE")
         feed.wait_for("feed simulator is live")
         assert feed.stop() == 0
+
+
+def test_polygon_is_run_from_its_settings_alone_and_says_which_one_is_missing(tmp_path: Path) -> None:
+    with feed_process(tmp_path / "without", "--source", "polygon") as feed:
+        assert feed.process.wait(30) == 1
+        assert "polygon_stocks: expected POLYGON_API_KEY" in feed.log
+    command = [sys.executable, "-m", "tests.vendors", "polygon", "--key", "secret", "--count", "50"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as vendor:
+        assert vendor.stdout is not None
+        port = vendor.stdout.readline().strip().removeprefix("ready port=")
+        env = {
+            "POLYGON_API_KEY": "secret",
+            "POLYGON_WEBSOCKET_URL": f"ws://127.0.0.1:{port}",
+            "POLYGON_REST_URL": f"http://127.0.0.1:{port}",
+            "POLYGON_CLUSTERS": "crypto forex",
+        }
+        with feed_process(tmp_path / "log", "--source", "polygon", **env) as feed:
+            feed.wait_for("feed polygon_crypto is live")
+            feed.wait_for("feed polygon_forex is live")
+            assert feed.stop() == 0
+            assert '"secret"' not in feed.log
+        vendor.terminate()
+    assert [one.symbol for one in read_listings("polygon_crypto")] == ["BTC-USD", "ETH-USD"]
 
 
 def test_a_source_that_failed_for_good_ends_the_process(tmp_path: Path) -> None:
