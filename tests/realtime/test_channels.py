@@ -159,6 +159,7 @@ async def test_a_channel_that_makes_no_sense_takes_no_quote_with_it(
     await source.tick("AAPL", "MSFT", news={"AAPL": {"trades": "?"}})
 
     await eventually(lambda: client.has("AAPL", 2) and client.has("MSFT", 2), "the quotes")
+    await eventually(lambda: errors_logged, "the error")
     assert len(errors_logged) == 1
 
 
