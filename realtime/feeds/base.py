@@ -7,10 +7,10 @@ nothing else. What keeps a feed alive is `realtime.feeds.runner`. Symbols here a
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -36,6 +36,8 @@ RETRY_AFTER_LIMIT_SECONDS = 3600.0
 
 # This close code says that we broke a rule, such as one connection too many; who returns at once breaks it again.
 POLICY_VIOLATION, POLICY_PAUSE_SECONDS = 1008, 30.0
+# Handshakes that are answered so need a person: no key, or not the right one.
+REFUSALS = frozenset({401, 403})
 
 Mode = Literal["ltpc", "quote", "full", "full_d30", "option_greeks"]
 # What a source can fill beside quotes; bars are built of whatever it gives.
@@ -212,7 +214,10 @@ class SocketWire:
     Args:
         url: ws:// or wss://; a wrong one is a permanent error. A function is asked for a new one at each opening, and
             raises FeedError if there is none: the one-time addresses of a vendor that authorises over HTTP.
-        headers: sent with the handshake.
+        headers: sent with the handshake. A redirect is followed, but takes Authorization along only within `domain`.
+        domain: the vendor's own ("vendor.com"), to which all of its servers belong; None: the same server only.
+        permanent: handshakes that are answered so are not tried again.
+        advice: what to do about an answer, for whoever reads of it.
         open_timeout: for DNS, TCP, TLS and the handshake together.
         ping_interval: a half-open connection is found within this plus `ping_timeout`.
     """
@@ -222,6 +227,9 @@ class SocketWire:
         url: str | Callable[[], Awaitable[str]],
         *,
         headers: Mapping[str, str] | None = None,
+        domain: str | None = None,
+        permanent: Collection[int] = REFUSALS,
+        advice: Mapping[int, str] | None = None,
         open_timeout: float = 10.0,
         close_timeout: float = 1.0,
         ping_interval: float | None = 20.0,
@@ -230,6 +238,9 @@ class SocketWire:
     ) -> None:
         self.url = url
         self._headers = headers
+        self._domain = domain
+        self._permanent = frozenset(permanent)
+        self._advice = advice or {}
         self._open_timeout = open_timeout
         self._close_timeout = close_timeout
         self._ping_interval = ping_interval
@@ -240,8 +251,9 @@ class SocketWire:
     async def open(self) -> AsyncIterator[Connection]:
         url = self.url if isinstance(self.url, str) else await self.url()
         try:
-            socket = await connect(
+            socket = await _Connect(
                 url,
+                self._domain,
                 additional_headers=self._headers,
                 open_timeout=self._open_timeout,
                 close_timeout=self._close_timeout,
@@ -254,7 +266,7 @@ class SocketWire:
         except InvalidURI as error:
             raise FeedError(f"expected a ws:// or wss:// address, was {url!r}", permanent=True) from error
         except InvalidStatus as error:
-            raise _refused(error) from error
+            raise self._refused(error) from error
         except InvalidHandshake as error:
             raise FeedError(f"the handshake failed: {error}") from error
         except TimeoutError as error:
@@ -266,21 +278,45 @@ class SocketWire:
         finally:
             await socket.close()
 
+    def _refused(self, error: InvalidStatus) -> FeedError:
+        status = error.response.status_code
+        advice = self._advice.get(status)
+        return FeedError(
+            f"the vendor answered the handshake with {status}{f': {advice}' if advice else ''}",
+            permanent=status in self._permanent,
+            retry_after=retry_after_seconds(error.response.headers.get("Retry-After")),
+        )
+
+
+class _Connect(connect):
+    """An opening handshake that keeps its credentials, and the one-time address it is sent to, within the vendor."""
+
+    def __init__(self, uri: str, domain: str | None, **options: Any) -> None:
+        super().__init__(uri, **options)
+        self._domain = domain
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        headers, before = self.additional_headers, self.ws_uri
+        try:
+            target = super().process_redirect(exc)
+        except InvalidURI:
+            return InvalidHandshake("expected a redirect to a WebSocket")
+        if isinstance(target, str):
+            if self._is_own(before.host) and self._is_own(urlsplit(target).hostname or ""):
+                self.additional_headers = headers
+        elif target is not exc:  # its text names the address
+            return InvalidHandshake("expected a redirect to a secure address")
+        return target
+
+    def _is_own(self, host: str) -> bool:
+        return self._domain is not None and (host == self._domain or host.endswith(f".{self._domain}"))
+
 
 def _is_loopback(url: str) -> bool:
     try:
         return (urlsplit(url).hostname or "") in {"localhost", "127.0.0.1", "::1"}
     except ValueError:
         return False
-
-
-def _refused(error: InvalidStatus) -> FeedError:
-    status = error.response.status_code
-    return FeedError(
-        f"the vendor answered the handshake with {status}",
-        permanent=status in {401, 403},
-        retry_after=retry_after_seconds(error.response.headers.get("Retry-After")),
-    )
 
 
 def retry_after_seconds(header: str | None) -> float | None:
@@ -309,6 +345,7 @@ class Feed(ABC):
         needs_symbols: False for one that sends what it has, whatever is asked.
         silence_after: seconds without a usable frame after which the connection counts as dead; None: never. It may
             change while a connection is open.
+        is_ready_when_open: the vendor lets nobody in whom it refuses, and may then say nothing for hours.
     """
 
     source: str
@@ -318,6 +355,7 @@ class Feed(ABC):
     symbols: tuple[str, ...] = ()
     needs_symbols: bool = True
     silence_after: float | None = 30.0
+    is_ready_when_open: bool = False
 
     @abstractmethod
     def wire(self) -> Wire:

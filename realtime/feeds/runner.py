@@ -271,6 +271,8 @@ class FeedRunner:
             sender = asyncio.create_task(_send(connection, outgoing), name=f"feed {self.source} sends")
             self._sender = sender
             self._put(feed.opened(dict(self._symbols)))
+            if feed.is_ready_when_open:
+                self._enter("live", "")
             reader = asyncio.create_task(self._read(feed, connection), name=f"feed {self.source} reads")
             try:
                 # Whichever ends first ends the connection: both end only by raising.
@@ -294,7 +296,7 @@ class FeedRunner:
 
     async def _read_watched(self, feed: Feed, connection: Connection, watchdog: asyncio.Timeout) -> None:
         clock = asyncio.get_running_loop().time
-        moved_at = clock()
+        moved_at, armed = clock(), feed.silence_after
         while True:
             frame = await connection.receive()
             self.frames += 1
@@ -304,14 +306,15 @@ class FeedRunner:
                 continue
             limit = feed.silence_after
             if limit is None:  # a feed may have become patient: once it is let in, nights may be silent
-                if watchdog.when() is not None:
+                if armed is not None:
                     watchdog.reschedule(None)
+                    armed = None
                 continue
             # Moving the watchdog costs more than decoding a small frame, so it is moved in tenths of its length.
             now = clock()
-            if now - moved_at > limit / 10:
+            if now - moved_at > limit / 10 or limit != armed:
                 watchdog.reschedule(now + limit)
-                moved_at = now
+                moved_at, armed = now, limit
 
     def _decode(self, feed: Feed, frame: bytes) -> bool:
         """Hands on what a frame says; returns False for a frame that could not be used."""
