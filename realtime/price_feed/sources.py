@@ -179,6 +179,8 @@ _MAKERS = {
     "simulator": ("simulator", "simulator"),
     "coinbase": ("coinbase", "coinbase"),
     "coinbase_rest": ("coinbase", "coinbase_rest"),
+    "upstox": ("upstox", "upstox"),
+    "upstox_portfolio": ("upstox", "upstox_portfolio"),
     "replay": ("replay", "replay"),
     **{f"polygon_{cluster}": ("polygon", cluster) for cluster in CLUSTERS},
 }

@@ -1,0 +1,303 @@
+"""What both versions of Upstox's market data have in common: requests, refusals, numbers, and what is news.
+
+A frame repeats all that the vendor knows of an instrument, whichever part of it has changed; only what differs from
+the frame before is told. Requests are JSON in binary frames and are not answered. `cp` is never taken for the
+previous close: which session's close it is changes at a time of the vendor's own choosing.
+"""
+
+import logging
+import re
+import uuid
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+import msgspec
+from google.protobuf.message import DecodeError
+
+from assets.market import Bar, BidAsk, Depth, Quote, from_float
+from realtime.feeds.base import (
+    Channel,
+    Clock,
+    Confirmed,
+    Event,
+    Feed,
+    FeedError,
+    Frame,
+    FrameError,
+    Mode,
+    Refused,
+    Send,
+    SystemClock,
+    Wire,
+)
+from realtime.feeds.upstox_limits import UPSTREAM, Allotment, Upstream
+from realtime.feeds.upstox_wire import RENEW, upstox_wire
+
+logger = logging.getLogger("personal_finance.realtime.feeds")
+
+# A frame is then some 15 KB; servers are known to take no more than 64.
+KEYS_A_FRAME = 500
+# Of 2,000 instruments some fifteen figures are known; each takes about 200 bytes here.
+KEPT = 32_768
+# The year 2100: what is beyond is a broken frame.
+LATEST_MS = 4_102_444_800_000
+DAY_MS = 86_400_000
+
+_TOKEN = re.compile(r"(?<!instrument )\btoken\b|unauthori[sz]ed|authenticat|login", re.IGNORECASE)
+_PLUS = re.compile(r"full_d30|\bplus\b", re.IGNORECASE)
+
+
+class Floats(dict[float, Decimal]):
+    """Doubles and their values: the figures of a market repeat, and a hit costs a tenth of a conversion."""
+
+    def __missing__(self, value: float) -> Decimal:
+        decimal = from_float(value)
+        if len(self) >= KEPT:
+            self.clear()
+        self[value] = decimal
+        return decimal
+
+
+class _Integers(dict[int, Decimal]):
+    """The same for quantities."""
+
+    def __missing__(self, value: int) -> Decimal:
+        if len(self) >= KEPT:
+            self.clear()
+        decimal = self[value] = Decimal(value)
+        return decimal
+
+
+class _Moments(dict[int, datetime]):
+    """The same for times in milliseconds."""
+
+    def __missing__(self, milliseconds: int) -> datetime:
+        if not 0 < milliseconds < LATEST_MS:
+            raise ValueError(f"expected milliseconds since 1970, was {milliseconds}")
+        if len(self) >= KEPT:
+            self.clear()
+        moment = self[milliseconds] = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return moment
+
+
+class _Told:
+    """What was last told of an instrument."""
+
+    __slots__ = ("bar", "depth", "quote")
+
+    def __init__(self) -> None:
+        self.quote: Quote | BidAsk | None = None
+        self.depth: Depth | None = None
+        self.bar: Bar | None = None
+
+
+class UpstoxMarket(Feed):
+    """Market data of Upstox; its symbols are instrument keys ("NSE_EQ|INE002A01018").
+
+    Args:
+        instruments: what to follow.
+        token: the access token of the day.
+        url, authorize_url: other servers that speak this protocol; see `upstox_wire`.
+        new_guid: names each request.
+    """
+
+    source = "upstox"
+    channels: frozenset[Channel] = frozenset({"bars", "book"})
+    # Enough for a price, and the vendor allows the most of it.
+    base_mode: Mode = "ltpc"
+
+    def __init__(
+        self,
+        instruments: Iterable[str] = (),
+        *,
+        url: str,
+        token: str = "",
+        authorize_url: str = "",
+        clock: Clock | None = None,
+        new_guid: Callable[[], object] = uuid.uuid4,
+    ) -> None:
+        self.symbols = tuple(dict.fromkeys(instruments))
+        self._where = (url, token, authorize_url)
+        self._clock = clock or SystemClock()
+        self._new_guid = new_guid
+        self.floats = Floats()
+        self.integers = _Integers()
+        self.moments = _Moments()
+        self._wants: dict[str, Mode] = {}
+        self._asked: dict[str, Upstream] = {}
+        self._told: dict[str, _Told] = {}
+        self._lowered = 0
+        # What could not be asked for; said with the next frame.
+        self._refused: list[Event] = []
+
+    def wire(self) -> Wire:
+        return upstox_wire(*self._where)
+
+    @abstractmethod
+    def allot(self, wants: Mapping[str, Mode]) -> Allotment:
+        """Shares out what one connection may carry."""
+
+    @abstractmethod
+    def read(self, frame: bytes) -> list[Event]:
+        """Reads a binary frame; raises FrameError, or DecodeError where it is no message at all."""
+
+    # -- what we ask
+
+    def opened(self, wants: Mapping[str, Mode]) -> list[Frame]:
+        self._wants, self._asked, self._told = {}, {}, {}
+        self._refused.clear()
+        self._lowered = 0
+        return self.subscribe(wants)
+
+    def subscribe(self, wants: Mapping[str, Mode]) -> list[Frame]:
+        for symbol in wants:
+            self._told.pop(symbol, None)
+        return self.change_mode(wants)
+
+    def change_mode(self, wants: Mapping[str, Mode]) -> list[Frame]:
+        self._wants.update(wants)
+        return self._ask()
+
+    def unsubscribe(self, symbols: Iterable[str]) -> list[Frame]:
+        for symbol in symbols:
+            self._wants.pop(symbol, None)
+            self._told.pop(symbol, None)
+        return self._ask()
+
+    def _ask(self) -> list[Frame]:
+        """Returns the frames that make what is asked for what is wanted, as far as the vendor lets us."""
+        allotment = self.allot(self._wants)
+        if allotment.refused:
+            self._refused.append(Refused(allotment.refused, "the vendor's limit of instruments is reached"))
+            for symbol in allotment.refused:
+                del self._wants[symbol]
+        self._say_lowered(len(allotment.lowered))
+        before, after = self._asked, allotment.modes
+        self._asked = after
+        frames = self._frames("unsub", (symbol for symbol in before if symbol not in after))
+        changed = {s: mode for s, mode in after.items() if before.get(s, mode) != mode}
+        new = {s: mode for s, mode in after.items() if s not in before}
+        for method, some in (("change_mode", changed), ("sub", new)):
+            for mode in UPSTREAM:
+                frames += self._frames(method, (s for s, wanted in some.items() if wanted == mode), mode)
+        return frames
+
+    def _frames(self, method: str, symbols: Iterable[str], mode: Upstream | None = None) -> list[Frame]:
+        frames: list[Frame] = []
+        left = iter(symbols)
+        while keys := list(islice(left, KEYS_A_FRAME)):
+            data = {"instrumentKeys": keys} if mode is None else {"instrumentKeys": keys, "mode": mode}
+            request = {"guid": str(self._new_guid()), "method": method, "data": data}
+            frames.append(msgspec.json.encode(request))
+        return frames
+
+    def _say_lowered(self, count: int) -> None:
+        if count > self._lowered:
+            logger.warning("feed %s: no room for all that is wanted: %d with less", self.source, count)
+        self._lowered = count
+
+    # -- what we are told
+
+    def decode(self, frame: bytes) -> list[Event]:
+        if frame[:1] == b"{":
+            return self._read_text(frame)
+        if not frame:
+            raise FrameError("empty", "expected a message, was nothing")
+        try:
+            events = self.read(frame)
+        except DecodeError as error:
+            raise FrameError("not_protobuf", "expected a FeedResponse") from error
+        except (ValueError, ArithmeticError) as error:
+            raise FrameError("bad_number", str(error)) from error
+        if self._refused:
+            events += self._refused
+            self._refused.clear()
+        return events
+
+    def read_each(self, feeds: Mapping[str, Any], now: datetime) -> list[Event]:
+        """Reads the instruments of a frame; one that holds no numbers harms no other."""
+        events: list[Event] = []
+        bad: Exception | None = None
+        for symbol in feeds:  # `items` of such a map takes twice as long
+            try:
+                self.read_feed(symbol, feeds[symbol], now, events)
+            except (ValueError, ArithmeticError) as error:
+                bad = error
+        if bad is not None and not events:
+            raise FrameError("bad_number", str(bad)) from bad
+        return events
+
+    @abstractmethod
+    def read_feed(self, symbol: str, feed: Any, now: datetime, events: list[Event]) -> None:
+        """Adds what a frame says of one instrument; raises ValueError or ArithmeticError."""
+
+    def tell(
+        self,
+        events: list[Event],
+        symbol: str,
+        quote: Quote | BidAsk | None,
+        depth: Depth | None = None,
+        bar: Bar | None = None,
+    ) -> None:
+        """Adds what is new of an instrument, or that nothing is."""
+        told = self._told.get(symbol)
+        if told is None:
+            told = self._told[symbol] = _Told()
+        count = len(events)
+        if quote is not None and quote != told.quote:
+            told.quote = quote
+            events.append(quote)
+        if depth is not None:
+            last = told.depth
+            if last is None or depth.bids != last.bids or depth.asks != last.asks:
+                told.depth = depth
+                events.append(depth)
+        if bar is not None and bar != told.bar:
+            told.bar = bar
+            events.append(bar)
+        if len(events) == count and quote is not None:
+            events.append(Confirmed((symbol,)))
+
+    def _read_text(self, frame: bytes) -> list[Event]:
+        """Reads {"status":"failed","method":"sub","error":"NSE_EQ|NOPE is not a valid instrument key"}"""
+        try:
+            message = msgspec.json.decode(frame, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise FrameError("not_json", "expected a message in JSON") from error
+        reason = " ".join(_words(message.get(name)) for name in ("error", "errors", "message")).strip()[:200]
+        if message.get("status") not in {"failed", "error", "failure"}:
+            return []
+        if blamed := tuple(symbol for symbol in self._asked if symbol in reason):
+            for symbol in blamed:
+                del self._wants[symbol], self._asked[symbol]
+            return [Refused(blamed, reason)]
+        if _TOKEN.search(reason):
+            raise FeedError(f"the vendor refuses us ({reason}): {RENEW}", permanent=True)
+        if _PLUS.search(reason) and "full_d30" in self._asked.values():
+            return self._without_d30(reason)
+        raise FrameError("vendor_error", reason or "expected a reason, was none")
+
+    def _without_d30(self, reason: str) -> list[Event]:
+        logger.warning("feed %s: 5 levels of depth instead of 30: %s", self.source, reason)
+        self.modes = self.modes - {"full_d30"}
+        return [Send(frame) for frame in self._ask()]
+
+
+def same_day(midnight: int, time: int) -> bool:
+    """Returns whether a time is of the day that began then, in milliseconds; of any day if that is not told."""
+    return not midnight or 0 <= time - midnight < DAY_MS
+
+
+def _words(value: object) -> str:
+    """Returns all text in an error, whose shape is not published."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return " ".join(filter(None, map(_words, value.values())))
+    if isinstance(value, list):
+        return " ".join(filter(None, map(_words, value)))
+    return ""
