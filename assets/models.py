@@ -233,6 +233,8 @@ class PriceBar(models.Model):
     close = ExactDecimalField()
     volume = ExactDecimalField(null=True, blank=True)
     source = models.CharField(max_length=32, blank=True)
+    # Changed by a trade that came late, or by its source, after it had been shown.
+    revised = models.BooleanField(default=False, db_default=False)
     # Tells what was computed from an older version of the bar, whoever wrote it; null is long ago.
     updated_at = models.DateTimeField(auto_now=True, null=True)
 

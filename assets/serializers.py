@@ -242,7 +242,7 @@ class BarSerializer(serializers.ModelSerializer[PriceBar]):
 
     class Meta:
         model = PriceBar
-        fields = ["start", "open", "high", "low", "close", "volume"]
+        fields = ["start", "open", "high", "low", "close", "volume", "revised"]
 
     def to_representation(self, bar: PriceBar) -> dict[str, Any]:
         """In today's units, a bar's prices divided and its volume multiplied; the row is as it was traded."""

@@ -15,9 +15,9 @@ from assets.hours import Hours, confirmed_since, hours_at, is_regular
 from assets.market import Bar, Book, Depth, Quote, Trade
 from assets.sessions import Calendar
 from realtime.feeds.base import Event
-from realtime.price_feed.bars import BuiltBar
 from realtime.price_feed.lines import NO_PRICE, Line
 from realtime.price_feed.listing import Close, LastPrice, Listing, publisher
+from realtime.price_feed.open_bar import BuiltBar
 from realtime.protocol import QuoteRecord
 
 # A tick from further ahead is a broken clock, and would shut out every right one after it.

@@ -21,8 +21,8 @@ from assets.market import Bar
 from assets.models import Asset, FeedSymbol, PriceBar, normal_symbol
 from assets.sessions import Calendar
 from assets.stored_prices import previous_bars, read_splits
-from realtime.price_feed.bars import BuiltBar, minute_start
 from realtime.price_feed.listing import Close, LastPrice, Listing
+from realtime.price_feed.open_bar import BuiltBar, minute_start
 
 log = logging.getLogger("personal_finance.realtime.feed")
 
@@ -64,6 +64,16 @@ class BarRow(NamedTuple):
     asset_id: int
     built: BuiltBar
     source: str
+
+    @property
+    def key(self) -> tuple[int, str, datetime]:
+        return self.asset_id, self.built.bar.interval, self.built.bar.start
+
+    def after(self, older: "BarRow | None") -> "BarRow":
+        """Returns this row instead of one that waits still: what is to be joined was not joined yet."""
+        if older is None or not older.built.fresh:
+            return self
+        return self._replace(built=self.built._replace(fresh=True, first_quantity=older.built.first_quantity))
 
 
 def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -310,6 +320,7 @@ def _write_bars(rows: Sequence[BarRow]) -> None:
                 close=bar.close,
                 volume=bar.volume,
                 source=row.source,
+                revised=row.built.revised,
             )
         )
     PriceBar.objects.bulk_create(
@@ -317,7 +328,7 @@ def _write_bars(rows: Sequence[BarRow]) -> None:
         batch_size=CHUNK,
         update_conflicts=True,
         unique_fields=["asset", "interval", "start"],
-        update_fields=["open", "high", "low", "close", "volume", "source"],
+        update_fields=["open", "high", "low", "close", "volume", "source", "revised"],
     )
 
 

@@ -13,9 +13,9 @@ from assets.hours import session_of_day
 from assets.market import Bar
 from assets.sessions import Calendar
 from assets.splits import Ratio, as_traded, is_restated, ratio_between, restated
-from realtime.price_feed.bars import BuiltBar
 from realtime.price_feed.feed_store import BarRow, newest_days, read_listings, write
 from realtime.price_feed.listing import Close, Listing
+from realtime.price_feed.open_bar import BuiltBar
 from realtime.price_feed.sources import Source
 
 MOST_DAYS = 90

@@ -321,7 +321,7 @@ class Line:
             self.window = quote.window
             self.open, self.high, self.low, self.volume = quote.open, quote.high, quote.low, quote.volume
             if quote.window == "session" and self.bars.day is not None:
-                self.bars.day.adopt(quote.open, quote.high, quote.low, quote.volume)
+                self.bars.day.adopt(quote.open, quote.high, quote.low, quote.volume, quote.as_of)
         if quote.average_price is not None:
             self.average_price = quote.average_price
         if quote.open_interest is not None:

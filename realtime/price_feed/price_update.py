@@ -24,11 +24,11 @@ from assets.stored_prices import read_splits
 from realtime.bus import FeedBus, FeedStatus, new_layer, new_redis, read_feeds_sync
 from realtime.feeds.base import Event, FeedError, Refused
 from realtime.jobs import read_job, request_update
-from realtime.price_feed.bars import BuiltBar
 from realtime.price_feed.batcher import Batcher
 from realtime.price_feed.feed_store import BarRow, PriceRow, chunks, read_closes, write
 from realtime.price_feed.history import in_sessions
 from realtime.price_feed.listing import Listing
+from realtime.price_feed.open_bar import BuiltBar
 from realtime.price_feed.process import process_name
 from realtime.price_feed.sources import NAMES, Source, SourceError, open_source
 from realtime.protocol import QuoteRecord

@@ -66,10 +66,7 @@ class WriteBehind:
             for row in prices:
                 self._prices[row.asset_id] = row
             for bar in bars:
-                key = _key(bar)
-                if key in self._bars and self._bars[key].built.fresh:
-                    bar = bar._replace(built=bar.built._replace(fresh=True))
-                self._bars[key] = bar
+                self._bars[bar.key] = bar.after(self._bars.get(bar.key))
             dropped = max(0, len(self._bars) - BARS_KEPT_WAITING)
             for oldest in list(self._bars)[:dropped]:
                 del self._bars[oldest]
@@ -167,12 +164,9 @@ class WriteBehind:
             for row in prices:
                 self._prices.setdefault(row.asset_id, row)
             waiting = self._bars
-            self._bars = {_key(bar): bar for bar in bars}
+            self._bars = {bar.key: bar for bar in bars}
             for key, newer in waiting.items():
-                older = self._bars.get(key)
-                if older is not None and older.built.fresh:
-                    newer = newer._replace(built=newer.built._replace(fresh=True))
-                self._bars[key] = newer
+                self._bars[key] = newer.after(self._bars.get(key))
 
     def _failed(self, error: Exception) -> None:
         _disconnect()
@@ -184,10 +178,6 @@ class WriteBehind:
                 "the database does not answer; rows wait",
                 extra={"error": self.error, "rows": len(self._prices)},
             )
-
-
-def _key(row: BarRow) -> tuple[int, str, datetime]:
-    return row.asset_id, row.built.bar.interval, row.built.bar.start
 
 
 def _connect() -> None:

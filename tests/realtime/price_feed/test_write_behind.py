@@ -10,7 +10,6 @@ import pytest
 from assets.market import Bar
 from assets.models import Asset, FeedSymbol, PriceBar, Split
 from assets.splits import SplitEvent
-from realtime.price_feed.bars import BuiltBar
 from realtime.price_feed.feed_store import (
     BarRow,
     NewAsset,
@@ -23,6 +22,7 @@ from realtime.price_feed.feed_store import (
     read_open_bars,
     write,
 )
+from realtime.price_feed.open_bar import BuiltBar
 from realtime.price_feed.write_behind import WriteBehind
 from tests.exchanges import NEW_YORK, store_exchange, utc
 
@@ -97,6 +97,19 @@ class TestWriting:
         assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == tuple(
             map(Decimal, ("4", "9", "3", "4.5", "19"))
         )
+
+    def test_a_fresh_bar_that_is_revised_before_it_was_written_joins_what_is_stored_once(self) -> None:
+        asset = make_asset()
+        write([], [make_bar(asset)])
+        waiting = make_bar(asset, close="7", fresh=True, first_quantity=Decimal(1))
+        revised = make_bar(asset, close="8", fresh=True, first_quantity=Decimal(10), revised=True)
+        row = revised.after(waiting)
+        write([], [row])
+        bar = PriceBar.objects.get()
+        assert (bar.close, bar.volume, bar.revised) == (8, 19, True)
+        write([], [revised])  # its volume was counted
+        assert PriceBar.objects.get().volume == 19
+        assert revised.after(None) is revised
 
     def test_minute_bars_are_kept_for_a_week_and_daily_ones_for_ever(self) -> None:
         asset = make_asset()
