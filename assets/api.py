@@ -17,6 +17,7 @@ from rest_framework.response import Response
 
 from assets.calendars import calendar_named
 from assets.models import Asset, PriceBar, Split, normal_symbol
+from assets.open_bars import BarsTogether, read_open_bars
 from assets.serializers import AssetSerializer, BarSerializer, parse_moment
 from assets.snapshots import read_quotes
 from assets.splits import restated_fields
@@ -131,7 +132,7 @@ class AssetDetail(generics.RetrieveAPIView[Asset]):
 
 @extend_schema_view(
     get=extend_schema(
-        summary="Stored bars, oldest first, in today's units: those from before a split are divided",
+        summary="Bars up to now, oldest first, in today's units: those from before a split are divided",
         parameters=[
             OpenApiParameter("interval", str, enum=PriceBar.Interval.values, default="1d"),
             OpenApiParameter("start", OpenApiTypes.DATETIME, description="First start, inclusive"),
@@ -151,10 +152,27 @@ class BarList(generics.ListAPIView[PriceBar]):
             raise serializers.ValidationError({"interval": f"expected 1d or 1m, was '{interval[:40]}'"})
         bars = PriceBar.objects.filter(asset=self._asset(), interval=interval)
         for name, lookup in (("start", "start__gte"), ("end", "start__lt")):
-            if query.get(name):
-                # An unescaped "+" of a zone arrives as a space.
-                bars = bars.filter(**{lookup: _moment(name, query[name].replace(" ", "+"))})
+            if (moment := _bound(name, query)) is not None:
+                bars = bars.filter(**{lookup: moment})
         return bars.order_by("start")
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        page = self.paginate_queryset(BarsTogether(self.get_queryset(), self._open_bars()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def _open_bars(self) -> Sequence[PriceBar]:
+        query, asset = self.request.query_params, self._asset()
+        try:
+            bars = read_open_bars(asset.pk, asset.symbol, query.get("interval", PriceBar.Interval.DAY))
+        except redis.RedisError as error:
+            log.warning("open bars not read, stored ones serve", extra={"error": str(error)})
+            return []
+        starts, ends = (_bound(name, query) for name in ("start", "end"))
+        return [
+            bar
+            for bar in bars
+            if (starts is None or bar.start >= starts) and (ends is None or bar.start < ends)
+        ]
 
     def _asset(self) -> Asset:
         return find_asset(self.kwargs["symbol"])
@@ -169,8 +187,11 @@ class BarList(generics.ListAPIView[PriceBar]):
         return {**context, "splits": splits, "calendar": calendar_named(asset.calendar)}
 
 
-def _moment(name: str, text: str) -> datetime:
+def _bound(name: str, query: Mapping[str, str]) -> datetime | None:
+    text = query.get(name)
+    if not text:
+        return None
     try:
-        return parse_moment(text)
+        return parse_moment(text.replace(" ", "+"))  # an unescaped "+" of a zone arrives as a space
     except serializers.ValidationError as error:
         raise serializers.ValidationError({name: error.detail}) from error
