@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from realtime.feeds.base import (
+    Channel,
     Clock,
     Connection,
     Event,
@@ -88,6 +89,7 @@ class SimulatorFeed(Feed):
 
     source: str = "simulator"
     modes: frozenset[Mode] = frozenset({"ltpc", "quote", "full"})
+    channels: frozenset[Channel] = frozenset({"bars", "trades", "book"})
     silence_after = None  # a clock cannot fall silent
 
     def __init__(

@@ -6,162 +6,28 @@ conflated. The session is the calendar's and rolls by the clock, with or without
 moves no price. Nearly every tick lies between four values of its line, and asks no calendar.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from assets.hours import Hours, confirmed_since, hours_at, is_regular
-from assets.market import Bar, Book, Depth, Quote, Trade
+from assets.hours import is_regular, session_of_day
+from assets.market import Bar, BidAsk, Book, Depth, MarketNotice, Quote, Trade
 from assets.sessions import Calendar
 from realtime.feeds.base import Event
-from realtime.price_feed.lines import NO_PRICE, Line
-from realtime.price_feed.listing import Close, LastPrice, Listing, publisher
-from realtime.price_feed.open_bar import BuiltBar
+from realtime.price_feed.followed import Followed
+from realtime.price_feed.lines import Line
+from realtime.price_feed.open_bar import Tick
 from realtime.protocol import QuoteRecord
 
 # A tick from further ahead is a broken clock, and would shut out every right one after it.
 FUTURE_LIMIT = timedelta(seconds=5)
 # A bar is closed by the clock this long after its end, so that ticks on their way still count.
 BAR_GRACE = timedelta(seconds=2)
+NOTHING = Decimal(0)
 
 
-class Batcher:
-    """All lines of one source.
-
-    Args:
-        source: the source's name.
-        stale_after: seconds without a confirmation after which a price is stale.
-        delayed_by: seconds that the source is behind the market.
-        quotes_are_trades: whether a quote's last quantity is traded volume that no `Trade` repeats.
-        has_own_clock: the source's time is the time of its ticks, as in a recording, and not ours.
-    """
-
-    def __init__(
-        self,
-        source: str,
-        *,
-        stale_after: float,
-        delayed_by: int = 0,
-        quotes_are_trades: bool = True,
-        has_own_clock: bool = False,
-    ) -> None:
-        self.source = source
-        self.epoch = 0
-        self.lines: dict[str, Line] = {}
-        self.ticks = 0
-        self.rejected: Counter[str] = Counter()
-        self.bars: list[tuple[int, BuiltBar]] = []
-        self.last_tick_at: float | None = None
-        self._by_source_symbol: dict[str, Line] = {}
-        self._dirty: list[Line] = []
-        self._stale_after = timedelta(seconds=stale_after)
-        self._delayed_by = delayed_by
-        self._hours: dict[Calendar, Hours] = {}
-        self._quotes_are_trades = quotes_are_trades
-        self._has_own_clock = has_own_clock
-
-    @property
-    def has_changes(self) -> bool:
-        return bool(self._dirty)
-
-    # -- what it follows
-
-    def follow(
-        self, listings: Iterable[Listing], now: datetime, monotonic: float
-    ) -> tuple[list[Line], list[Line]]:
-        """Follows exactly these; returns the lines that are new and those that are gone."""
-        wanted = {listing.symbol: listing for listing in listings}
-        added, gone = [], []
-        for symbol, line in list(self.lines.items()):
-            listing = wanted.get(symbol)
-            if listing is None or listing[:4] != line.listing[:4]:
-                del self.lines[symbol]
-                self._by_source_symbol.pop(line.listing.source_symbol, None)
-                line.is_owned = False
-                gone.append(line)
-            else:
-                self._relist(line, listing, now)
-        for symbol, listing in wanted.items():
-            if symbol not in self.lines:
-                hours = self._hours_at(listing.calendar, now)
-                line = Line(listing, hours, monotonic, self._delayed_by)
-                self.lines[symbol] = line
-                added.append(line)
-        for line in added:
-            self._by_source_symbol[line.listing.source_symbol] = line
-        calendars = {line.listing.calendar for line in self.lines.values()}
-        self._hours = {calendar: hours for calendar, hours in self._hours.items() if calendar in calendars}
-        return added, gone
-
-    def _relist(self, line: Line, listing: Listing, now: datetime) -> None:
-        """Takes what has changed of an asset: its calendar, its splits."""
-        is_same = listing[5:] == line.listing[5:]
-        line.listing = listing
-        if not is_same:
-            line.bars.calendar = listing.calendar
-            line.least, line.most = NO_PRICE
-            self._enter(line, line.as_of if self._has_own_clock and line.price is not None else now)
-
-    def _hours_at(self, calendar: Calendar, moment: datetime) -> Hours:
-        hours = self._hours.get(calendar)
-        if hours is None or not hours.asked_at <= moment < hours.changes_at:
-            hours = self._hours[calendar] = hours_at(calendar, moment)
-        return hours
-
-    def _enter(self, line: Line, moment: datetime) -> None:
-        """Brings a line up to a moment; what changes by it is sent."""
-        line.enter(self._hours_at(line.listing.calendar, moment), moment)
-        if line.hours.is_over:
-            self._store_day(line)
-        if line.price is not None:
-            self._changed(line)
-
-    def restore(self, symbol: str, last: LastPrice, now: datetime, monotonic: float) -> None:
-        """Gives a line that has none yet its last known price, and the rest of its record."""
-        line = self.lines[symbol]
-        if line.price is not None:
-            return
-        age = max(0.0, (now - last.received_at).total_seconds())
-        line.confirmed_at = monotonic - age
-        if self._has_own_clock:
-            line.enter(self._hours_at(line.listing.calendar, last.as_of), last.as_of)
-        line.restore(last)
-        line.is_stale = line.confirmed_at < self._confirmed_since(line.hours, now, monotonic)
-
-    def learn_closes(self, closes: Mapping[str, Close]) -> None:
-        """Takes stored closes; what they change is sent."""
-        for symbol, close in closes.items():
-            line = self.lines.get(symbol)
-            if line is not None and line.learn_close(close) and line.price is not None and line.seq:
-                self._changed(line)
-
-    def resume_bars(self, bars: Mapping[str, Iterable[Bar]]) -> None:
-        """Goes on with bars that were stored before they were over.
-
-        Where nothing else is known of the price, a session that is over gives its close.
-        """
-        for symbol, stored in bars.items():
-            line = self.lines.get(symbol)
-            for bar in stored if line is not None else ():
-                assert line is not None
-                line.bars.resume(bar)
-                if line.price is None and line.hours.is_over and bar.start == line.hours.session.open:
-                    line.as_of = line.received_at = line.hours.session.close
-                    line.keep_raw(bar.close)
-
-    # -- who publishes
-
-    def arbitrate(self, live: Mapping[str, Collection[str]]) -> None:
-        """Publishes only assets of which this is the first live source; without any, whoever was goes on."""
-        for symbol, line in self.lines.items():
-            first = publisher(symbol, line.listing.sources, live)
-            owned = line.is_owned if first is None else first == self.source
-            if owned and not line.is_owned and line.floor is not None:
-                line.seq += 1
-                line.is_owned = True
-                self._mark(line)
-            line.is_owned = owned
+class Batcher(Followed):
+    """All lines of one source, and what it says of them."""
 
     # -- what the source says
 
@@ -187,6 +53,12 @@ class Batcher:
                     self._quote(event, received_at, monotonic)
                 elif isinstance(event, Trade):
                     self._trade(event, received_at, monotonic)
+                elif isinstance(event, BidAsk):
+                    self._bid_ask(event, received_at, monotonic)
+                elif isinstance(event, Bar):
+                    self._bar(event, received_at, monotonic)
+                elif isinstance(event, MarketNotice):
+                    self._notice(event, received_at, monotonic)
                 else:
                     others.append(event)
             except (ArithmeticError, TypeError, ValueError):
@@ -265,26 +137,165 @@ class Batcher:
             line.keep_quote(quote)
         elif as_of >= line.units_at:
             line.keep_sides(quote)
+        if self._tapes_quotes and quantity is not None and not is_repeated:
+            line.keep_on_tape(quote)
 
     def _trade(self, trade: Trade, received_at: datetime, monotonic: float) -> None:
         line, as_of = self._line(trade.symbol), trade.as_of
-        if line is None or not self._accepts(line, trade.price, as_of, received_at):
+        if line is None:
+            return
+        if line.floor is not None and as_of < line.floor:
+            self._late_trade(line, trade, received_at, monotonic)
+            return
+        is_whole = trade.updates_last and trade.updates_high_low
+        if not is_whole and not trade.updates_last and not trade.updates_high_low:
+            # Its price is no price of the market, and only has to be a number.
+            if not self._is_possible(line, trade, received_at):
+                return
+        elif not self._accepts(line, trade.price, as_of, received_at):
             return
         is_usual = line.since <= as_of < line.until
         if not is_usual and not self._counts(line, as_of, received_at):
-            self.rejected["off_hours"] += 1
-            self._confirm(line, received_at, monotonic)
+            self._off_hours_trade(line, trade, received_at, monotonic)
             return
-        known = line.trade
-        if known is not None and (trade == known or (trade.trade_id and trade.trade_id == known.trade_id)):
+        if self._is_known(line, trade):
             self.rejected["duplicate"] += 1
             self._confirm(line, received_at, monotonic)
             return
+        quantity = trade.quantity if trade.updates_volume else None
+        if line.trade is None and quantity is not None and line.was_restored_with(trade):
+            quantity = NOTHING  # was counted before this process, or by another
         line.trade = trade
+        line.keep_on_tape(trade)
+        if not is_whole:
+            self._partial_trade(line, trade, received_at, monotonic)
+            return
         take = self._price if is_usual else self._late_price
-        take(line, trade.price, as_of, received_at, monotonic, trade.quantity, False)
+        take(line, trade.price, as_of, received_at, monotonic, quantity, False)
         if is_usual or as_of >= line.units_at:
             line.keep_trade(trade)
+
+    def _is_known(self, line: Line, trade: Trade) -> bool:
+        known = line.trade
+        if known is not None and (trade == known or (trade.trade_id and trade.trade_id == known.trade_id)):
+            return True
+        # A new connection may begin with trades of the last one.
+        return line.floor is None and bool(trade.trade_id) and line.was_told(trade)
+
+    def _is_possible(self, line: Line, trade: Trade, received_at: datetime) -> bool:
+        price = trade.price
+        if not price.is_finite() or (price <= 0 and not line.listing.may_be_negative):
+            self.rejected["price"] += 1
+        elif trade.as_of > received_at + FUTURE_LIMIT:
+            self.rejected["future"] += 1
+        else:
+            return True
+        return False
+
+    def _off_hours_trade(self, line: Line, trade: Trade, received_at: datetime, monotonic: float) -> None:
+        """A print of the night, or of a market that is settled: it is told, and moves nothing."""
+        self.rejected["off_hours"] += 1
+        self._confirm(line, received_at, monotonic)
+        if not line.was_told(trade):
+            line.keep_on_tape(trade)
+            if line.news is not None:
+                self._changed(line)
+
+    def _partial_trade(self, line: Line, trade: Trade, received_at: datetime, monotonic: float) -> None:
+        """A trade that its conditions keep from the price, or from the range of the day."""
+        if not self._revise(line, trade):
+            self.rejected["too_late"] += 1
+        if trade.updates_high_low:
+            line.keep_range(trade.price)
+        if trade.updates_last:
+            line.last_quantity = trade.quantity
+            self._price(line, trade.price, trade.as_of, received_at, monotonic, None, True)
+            return
+        self._heard(line, received_at, monotonic)
+
+    def _late_trade(self, line: Line, trade: Trade, received_at: datetime, monotonic: float) -> None:
+        """A trade from before the last price: it never moves that, but may revise the bar it belongs to."""
+        price, as_of = trade.price, trade.as_of
+        if not line.least < price < line.most and (reason := line.doubt(price, as_of)):
+            self.rejected[reason] += 1
+            return
+        if line.was_told(trade):
+            self.rejected["duplicate"] += 1
+            self._confirm(line, received_at, monotonic)
+            return
+        if line.hours.phase != "always" and not is_regular(line.listing.calendar, as_of):
+            self._off_hours_trade(line, trade, received_at, monotonic)
+            return
+        line.keep_on_tape(trade)
+        if as_of < line.units_at or not self._revise(line, trade):
+            self.rejected["too_late"] += 1
+            self._confirm(line, received_at, monotonic)
+            if line.news is not None:
+                self._changed(line)
+            return
+        if trade.updates_high_low and as_of >= line.hours.session.open:
+            line.keep_range(price)
+        self._heard(line, received_at, monotonic)
+
+    def _revise(self, line: Line, trade: Trade) -> bool:
+        """Gives a bar what a trade may do to it; returns False when it is too late for that."""
+        quantity = trade.quantity if trade.updates_volume else None
+        tick = Tick(trade.price, quantity, trade.as_of, trade.updates_last, trade.updates_high_low)
+        revised = line.bars.add_beside(tick)
+        for built in revised or ():
+            self._built(line, built)
+        return revised is not None
+
+    def _heard(self, line: Line, received_at: datetime, monotonic: float) -> None:
+        """Something has changed that is neither price nor depth."""
+        self._confirm(line, received_at, monotonic)
+        self.ticks += 1
+        self.last_tick_at = monotonic
+        self._changed(line)
+
+    def _bid_ask(self, sides: BidAsk, received_at: datetime, monotonic: float) -> None:
+        line = self._line(sides.symbol)
+        if line is None:
+            return
+        if sides.as_of > received_at and sides.as_of > received_at + FUTURE_LIMIT:
+            self.rejected["future"] += 1
+            return
+        self.ticks += 1
+        self.last_tick_at = monotonic
+        self._confirm(line, received_at, monotonic)
+        if sides.as_of >= line.units_at and line.keep_bid_ask(sides):
+            self._changed(line)
+
+    def _bar(self, bar: Bar, received_at: datetime, monotonic: float) -> None:
+        """What the source says of a whole interval goes before what we have built of it."""
+        line = self._line(bar.symbol)
+        if line is None:
+            return
+        for price in (bar.low, bar.high, bar.open, bar.close):
+            if not line.least < price < line.most and (reason := line.doubt(price, bar.start)):
+                self.rejected[reason] += 1
+                return
+        if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
+            self.rejected["malformed"] += 1
+            return
+        is_day = bar.interval == "1d"
+        start = session_of_day(line.listing.calendar, bar.start).open if is_day else bar.start
+        if start > received_at + FUTURE_LIMIT:
+            self.rejected["future"] += 1
+            return
+        for built in line.bars.tell(bar, received_at):
+            self._built(line, built)
+        self._heard(line, received_at, monotonic)
+
+    def _notice(self, notice: MarketNotice, received_at: datetime, monotonic: float) -> None:
+        line = self._line(notice.symbol)
+        if line is None:
+            return
+        line.notices[notice.kind] = notice
+        self._confirm(line, received_at, monotonic)
+        if line.news is not None:
+            line.news.notice(notice)
+            self._changed(line)
 
     def _price(
         self,
@@ -384,39 +395,6 @@ class Batcher:
                 for built in line.bars.close_until(close_until):
                     self._built(line, built)
 
-    def _confirmed_since(self, hours: Hours, now: datetime, monotonic: float) -> float:
-        """Returns the monotonic time since which a price that is not stale has been confirmed."""
-        since: datetime | None
-        if self._has_own_clock:  # whose times are not those of `now`
-            since = None if hours.phase == "closed" else now - self._stale_after
-        else:
-            since = confirmed_since(hours, now, self._stale_after, timedelta(seconds=self._delayed_by))
-        return float("-inf") if since is None else monotonic - (now - since).total_seconds()
-
-    def _built(self, line: Line, built: BuiltBar) -> None:
-        if line.is_owned:
-            self.bars.append((line.listing.asset_id, built))
-            if built.bar.interval == "1m" and line.in_step:
-                # The open day goes along once a minute, so that a killed process loses little of it.
-                self._store_day(line)
-
-    def _store_day(self, line: Line) -> None:
-        """Stores the open day; a market that has closed is not asked for its close before it opens again."""
-        day = line.bars.day
-        if day is not None and line.is_owned:
-            self.bars.append((line.listing.asset_id, line.bars.open_bars()[-1]))
-            day.fresh = False
-
-    def take_bars(self) -> list[tuple[int, BuiltBar]]:
-        """Returns the bars to be stored since the last call, with their asset's id."""
-        bars, self.bars = self.bars, []
-        return bars
-
-    def open_bars(self) -> list[tuple[int, BuiltBar]]:
-        """Returns what is still open, for a process that stops."""
-        lines = [line for line in self.lines.values() if line.is_owned]
-        return [(line.listing.asset_id, built) for line in lines for built in line.bars.open_bars()]
-
     # -- epochs
 
     def restart(self) -> None:
@@ -426,6 +404,8 @@ class Batcher:
             line.quote = None
             if self._has_own_clock:
                 line.trade = None
+                if line.tape is not None:
+                    line.tape.trades.clear()
                 for built in line.bars.restart():
                     self._built(line, built._replace(fresh=False))
 
@@ -434,19 +414,11 @@ class Batcher:
         self.epoch = epoch
         for symbol, line in self.lines.items():
             line.seq = 0
+            line.begin_tape()
             if line.price is not None and symbol not in superseded:
                 self._changed(line)
 
     # -- what is sent
-
-    def _changed(self, line: Line) -> None:
-        line.seq += 1
-        self._mark(line)
-
-    def _mark(self, line: Line) -> None:
-        if not line.is_dirty and line.is_owned and line.price is not None:
-            line.is_dirty = True
-            self._dirty.append(line)
 
     def touch(self, symbols: Iterable[str]) -> list[str]:
         """Sends these again under a new number; returns those that have a price of this source."""
@@ -459,17 +431,28 @@ class Batcher:
         return touched
 
     def changed(self) -> dict[str, QuoteRecord]:
-        """Returns the newest record of every asset that changed since the last call."""
+        """Returns the newest record of every asset that changed since the last call; `news` is what else did."""
         dirty, self._dirty = self._dirty, []
         records = {}
+        self.news = {}
         for line in dirty:
             line.is_dirty = False
             if line.is_owned:
                 records[line.listing.symbol] = line.record(self.source, self.epoch)
+                if line.news is not None and (texts := line.news_texts(self.source, self.epoch)):
+                    self.news[line.listing.symbol] = texts
         return records
 
     def put_back(self, symbols: Iterable[str]) -> None:
         """Marks records that could not be sent, so that whatever is newest then is sent later."""
+        for symbol in symbols:
+            if (line := self.lines.get(symbol)) is not None:
+                if line.news is not None:
+                    line.news.untell()
+                self._mark(line)
+
+    def send_again(self, symbols: Iterable[str]) -> None:
+        """Marks records that somebody has come to want, under the number that they have."""
         for symbol in symbols:
             if (line := self.lines.get(symbol)) is not None:
                 self._mark(line)

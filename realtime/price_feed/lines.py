@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+import msgspec
 from msgspec import UNSET
 
 from assets.hours import Hours, is_regular, session_of_day
-from assets.market import Bar, Book, Depth, Quote, Trade, change_since
+from assets.market import Bar, Greeks, Quote, Trade, change_since
 from assets.splits import (
     NEVER,
     Ratio,
@@ -25,12 +26,13 @@ from assets.splits import (
     shown_close,
 )
 from realtime.price_feed.bars import BarBuilder
+from realtime.price_feed.channels import Identity
 from realtime.price_feed.listing import Close, LastPrice, Listing
+from realtime.price_feed.sides import Sides
 from realtime.protocol import QuoteRecord, wire_time
 
 Window = Literal["session", "24h"]
 
-DEPTH_LEVELS = 5
 FOREVER = datetime.max.replace(tzinfo=UTC)
 INSTANT = timedelta.resolution
 # A price that jumps by more is a unit mixed up, pence for pounds, until the next one says the same.
@@ -39,6 +41,7 @@ LARGEST_JUMP = 50
 SMALL_JUMP = 7
 ANY_PRICE = Decimal("-Infinity"), Decimal("Infinity")
 NO_PRICE = Decimal(0), Decimal(0)
+_NO_GREEKS = (UNSET,) * len(Greeks.__struct_fields__)
 
 
 class Suspect(NamedTuple):
@@ -57,7 +60,7 @@ def _in(price: Decimal | None, ratio: Ratio | None) -> Decimal | None:
     return price if price is None or ratio is None else restated(price, ratio)
 
 
-class Line:
+class Line(Sides):
     """The state of one asset at one source."""
 
     __slots__ = (
@@ -69,17 +72,13 @@ class Line:
         "_change_to",
         "_percent",
         "as_of",
-        "ask",
-        "asks",
         "average_price",
         "awaits_close",
         "bars",
-        "bid",
-        "bids",
+        "bars_kept",
         "close",
         "confirmed_at",
         "delayed_by",
-        "depth",
         "due_at",
         "floor",
         "high",
@@ -101,6 +100,7 @@ class Line:
         "quote",
         "raw_price",
         "received_at",
+        "restored",
         "seq",
         "since",
         "suspect",
@@ -113,6 +113,7 @@ class Line:
     )
 
     def __init__(self, listing: Listing, hours: Hours, confirmed_at: float, delayed_by: int = 0) -> None:
+        super().__init__()
         self.listing = listing
         self.bars = BarBuilder(listing.symbol, listing.calendar)
         self.price: Decimal | None = None
@@ -125,8 +126,6 @@ class Line:
         self.since = self.until = NEVER
         self.suspect: Suspect | None = None
         self.last_quantity: Decimal | None = None
-        self.bid: Decimal | None = None
-        self.ask: Decimal | None = None
         # Of the source's own window; the session's own ones are those of the open day bar.
         self.open: Decimal | None = None
         self.high: Decimal | None = None
@@ -135,10 +134,8 @@ class Line:
         self.window: Window = "session"
         self.average_price: Decimal | None = None
         self.open_interest: Decimal | None = None
-        self.bids: tuple[tuple[Decimal, Decimal], ...] | None = None
-        self.asks: tuple[tuple[Decimal, Decimal], ...] | None = None
-        # What came last and has not been read yet; it goes before bid, ask, bids and asks.
-        self.depth: Book | Depth | None = None
+        # The builder's count of changes when the bars were last put into Redis.
+        self.bars_kept = 0
         # Depth changes more often than prices: the last time as text, the last change with what it leads from and to.
         self._as_of: datetime | None = None
         self._as_of_text = ""
@@ -157,6 +154,7 @@ class Line:
         self.floor: datetime | None = None
         self.quote: Quote | None = None
         self.trade: Trade | None = None
+        self.restored: tuple[datetime, Decimal, Decimal | None] | None = None
         self.confirmed_at = confirmed_at
         self.is_stale = False
         self.is_dirty = False
@@ -173,6 +171,7 @@ class Line:
         self.keep_raw(last.price)
         if last.record is not None:
             self._restore_record(last.record)
+            self.restored = last.as_of, last.price, self.last_quantity
         hours = self.hours
         if hours.is_over and self.as_of == hours.session.close:
             self.settle(last.price)
@@ -184,6 +183,9 @@ class Line:
         ratio = ratio_between(self.listing.splits, units_at, self.units_at)
         self.last_quantity, self.open_interest = record.last_quantity, record.open_interest
         self.average_price = _in(record.average_price, ratio)
+        if record.delta is not UNSET:
+            greeks = (getattr(record, name) for name in Greeks.__struct_fields__)
+            self.greeks = Greeks(**dict(zip(Greeks.__struct_fields__, greeks, strict=True)))
         if ratio is None:
             self.bid, self.ask, self.bids, self.asks = record.bid, record.ask, record.bids, record.asks
         if record.window == "24h":
@@ -262,7 +264,9 @@ class Line:
         self.least, self.most = NO_PRICE
         ratio = ratio_between(splits, max(self.as_of, before), newest)
         if ratio is not None:
-            self.depth = self.bid = self.ask = self.bids = self.asks = None
+            self.depth = self.book = self.deep = self.bid = self.ask = self.bids = self.asks = self.greeks = (
+                None
+            )
             self.open, self.high, self.low = (_in(p, ratio) for p in (self.open, self.high, self.low))
             self.average_price = _in(self.average_price, ratio)
         within = ratio_between(splits, max(before, session.open), min(newest, session.close - INSTANT))
@@ -297,7 +301,7 @@ class Line:
 
     def keep_sides(self, quote: Quote) -> None:
         if self.depth is not None:  # came before it
-            self._read_depth()
+            self.read_depth()
         if quote.bid is not None:
             self.bid = quote.bid
         if quote.ask is not None:
@@ -305,7 +309,7 @@ class Line:
 
     def keep_quote(self, quote: Quote) -> None:
         if self.depth is not None:
-            self._read_depth()
+            self.read_depth()
         if quote.bid is not None:  # as `keep_sides`, without a call for each tick
             self.bid = quote.bid
         if quote.ask is not None:
@@ -326,6 +330,8 @@ class Line:
             self.average_price = quote.average_price
         if quote.open_interest is not None:
             self.open_interest = quote.open_interest
+        if quote.greeks is not None:
+            self.greeks = quote.greeks
 
     def covers(self, quote: Quote) -> bool:
         """Whether what a quote says of high and low is of this line's window, and not of an earlier session."""
@@ -333,21 +339,17 @@ class Line:
 
     def keep_trade(self, trade: Trade) -> None:
         self.last_quantity = trade.quantity
-        if self.high is not None and trade.price > self.high:
-            self.high = trade.price
-        if self.low is not None and trade.price < self.low:
-            self.low = trade.price
+        self.keep_range(trade.price)
 
-    def _read_depth(self) -> None:
-        """Takes what shows of the last depth: of a book only now, when it is wanted."""
-        depth, self.depth = self.depth, None
-        if depth is None:
-            return
-        if isinstance(depth, Book):
-            depth = depth.top(DEPTH_LEVELS)
-        self.bids, self.asks = depth.bids[:DEPTH_LEVELS], depth.asks[:DEPTH_LEVELS]
-        self.bid = self.bids[0][0] if self.bids else None
-        self.ask = self.asks[0][0] if self.asks else None
+    def was_restored_with(self, trade: Trade) -> bool:
+        """Whether a trade is the one that gave the price from before this process."""
+        return self.restored == (trade.as_of, trade.price, trade.quantity)
+
+    def keep_range(self, price: Decimal) -> None:
+        if self.high is not None and price > self.high:
+            self.high = price
+        if self.low is not None and price < self.low:
+            self.low = price
 
     # -- its session
 
@@ -421,16 +423,16 @@ class Line:
         price, close = self.price, self.previous_close
         assert price is not None
         if self.depth is not None:
-            self._read_depth()
+            self.read_depth()
         if price is not self._change_to or close is not self._change_from:
             self._change, self._percent = change_since(price, close)
             self._change_to, self._change_from = price, close
         if self.as_of is not self._as_of:
             self._as_of, self._as_of_text = self.as_of, wire_time(self.as_of)
         opened, high, low, volume = self._window()
-        is_divided = self.as_of < self.units_at
+        is_divided, greeks = self.as_of < self.units_at, self.greeks
         # By position: naming 25 fields costs five times what the record does.
-        return QuoteRecord(
+        shown = (
             self.listing.symbol,
             price,
             self._as_of_text,
@@ -457,10 +459,22 @@ class Line:
             self.asks,
             self.average_price,
             self.open_interest,
-            *(UNSET, UNSET, UNSET, UNSET, UNSET, UNSET),
+        )
+        if greeks is None and not is_divided:
+            return QuoteRecord(*shown)
+        return QuoteRecord(  # type: ignore[call-arg]
+            *shown,
+            *(_NO_GREEKS if greeks is None else msgspec.structs.astuple(greeks)),
             wire_time(self.units_at) if is_divided else UNSET,
             self.raw_price if is_divided and self.raw_price is not None else UNSET,
         )
+
+    def news_texts(self, source: str, epoch: int) -> dict[str, str]:
+        """Returns the JSON of each channel that has something new; to be asked after the record."""
+        if self.news is None or self.tape is None:
+            return {}
+        told = Identity(self.listing.symbol, source, self.seq, epoch)
+        return self.news.texts(told, self.tape, self.deep, self.received_at, self.bars)
 
     def _window(self) -> tuple[Decimal | None, Decimal | None, Decimal | None, Decimal | None]:
         """Returns open, high, low and volume: the source's where it gives them, else our own of the session."""

@@ -7,7 +7,7 @@ lead: the next one begins from Redis and the database.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,19 +16,24 @@ import redis.asyncio as redis
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from assets.market import AccountEvent, MarketStatus
+from assets.open_bars import BARS_KEY
 from realtime.bus import FeedBus, FeedStatus, Fenced, StateLost
 from realtime.feeds.base import (
     Clock,
     Confirmed,
     Event,
+    Feed,
     FeedState,
     FrameRecorder,
     Gap,
+    Mode,
     NewEpoch,
     Refused,
 )
 from realtime.feeds.runner import FeedRunner
 from realtime.jobs import Job
+from realtime.price_feed.account_events import AccountEvents
 from realtime.price_feed.alert_desk import AlertDesk
 from realtime.price_feed.batcher import Batcher
 from realtime.price_feed.feed_store import BarRow, PriceRow
@@ -38,6 +43,7 @@ from realtime.price_feed.source_jobs import SourceJobs
 from realtime.price_feed.source_symbols import SourceSymbols
 from realtime.price_feed.sources import Source
 from realtime.price_feed.tasks import end, first_failure
+from realtime.price_feed.upstream_modes import upstream_modes
 from realtime.price_feed.write_behind import WriteBehind
 from realtime.protocol import wire_time
 
@@ -50,6 +56,8 @@ WANTS_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 # With a vendor's socket that takes a second to close, all of leaving stays within four seconds.
 LEAVE_SECONDS = 1.0
+# An open bar in Redis is this much behind its last tick.
+BARS_SECONDS = 1.0
 
 WAITING = "waiting for the database"
 # More than the bus's: a Redis that refuses, because it is full or still loading, is waited for as well.
@@ -98,6 +106,7 @@ class Lead:
             stale_after=settings.REALTIME_CACHE_TIMEOUT,
             delayed_by=source.delayed_by,
             quotes_are_trades=source.quotes_are_trades,
+            tells_trades="trades" in source.channels,
             has_own_clock=source.has_own_clock,
         )
         self._bus = bus
@@ -106,6 +115,9 @@ class Lead:
         self._clock = surroundings.clock
         self._live = live
         self._runner: FeedRunner | None = None
+        self._markets: dict[str, str] = {}
+        self._account = AccountEvents(self.name)
+        self._wanted: Mapping[str, Collection[str]] = {}
         self._calls = asyncio.Lock()  # the bus takes one call at a time
         self._wake = asyncio.Event()
         self._epoch_due = ""
@@ -146,8 +158,18 @@ class Lead:
                     self.refused.update(dict.fromkeys(symbols, reason))
                 case NewEpoch(reason):
                     self._restart(reason)
+                case MarketStatus():
+                    self._market_status(event)
+                case AccountEvent():
+                    self._account.put(event)
+                    self._wake.set()
         if self.batcher.has_changes:
             self._wake.set()
+
+    def _market_status(self, status: MarketStatus) -> None:
+        if self._markets.get(status.market) != status.phase:
+            self._markets[status.market] = status.phase
+            self.condition.changed.set()
 
     def _take(self, events: list[Event]) -> None:
         self.events(self.name, events, self._clock.now())
@@ -229,6 +251,7 @@ class Lead:
             interval=self._surroundings.interval,
             batch_size=self._surroundings.batch_size,
         )
+        self._ask_upstream()
         return self._runner
 
     def _work(self, runner: FeedRunner) -> list["asyncio.Task[None]"]:
@@ -237,6 +260,7 @@ class Lead:
             "flush": self._flush_forever(),
             "symbols": self._symbols.follow_forever(),
             "jobs": self._jobs_forever(),
+            "bars": self._show_bars_forever(),
             "history": self._symbols.fill_history_forever(),
             "feed": runner.run(),
         }
@@ -251,6 +275,7 @@ class Lead:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._flush()
                 async with self._calls:
+                    await self._bus.keep(BARS_KEY, self.batcher.take_shown_bars(self._clock.now()))
                     await self._bus.heartbeat(self._feed_status())
                     await self._bus.release()
 
@@ -268,6 +293,10 @@ class Lead:
                     if self._clock.monotonic() - wants_read_at > WANTS_SECONDS:
                         wants_read_at = self._clock.monotonic()
                         self._bus.forget_wanted()
+                    if not self._epoch_due:
+                        # Wants that come while nothing moves are answered too.
+                        self.batcher.send_again(await self._bus.read_wanted())
+                        self._look_at_wants()
                 if self.condition.redis_answered():
                     self.begin_epoch("Redis was away")
             except StateLost:
@@ -289,6 +318,7 @@ class Lead:
             epoch=self._bus.epoch,
             modes=self.source.modes,
             channels=self.source.channels,
+            markets=dict(self._markets),
             refused=self.refused_symbols,
             symbols=len(self.batcher.lines),
             ticks=self.batcher.ticks,
@@ -322,6 +352,32 @@ class Lead:
         if self._runner is not None:
             self._runner.remove_symbols(line.listing.source_symbol for line in gone)
             self._runner.add_symbols(line.listing.source_symbol for line in added)
+        self._wanted = {}
+        self._look_at_wants()
+
+    # -- what is wanted of it
+
+    def _look_at_wants(self) -> None:
+        """Tells the batcher and the vendor what anybody wants now, if that has changed."""
+        wanted = self._bus.wanted
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self.batcher.want(wanted)
+            self._ask_upstream()
+        if self.batcher.has_changes:
+            self._wake.set()
+
+    def _ask_upstream(self) -> None:
+        if self._runner is not None:
+            lines = self.batcher.lines
+            wants = {
+                lines[symbol].listing.source_symbol: wants
+                for symbol, wants in self._wanted.items()
+                if symbol in lines
+            }
+            feed = self.source.feed
+            base: Mode = feed.base_mode if isinstance(feed, Feed) else "quote"
+            self._runner.set_modes(upstream_modes(wants, feed.modes, base))
 
     # -- sending
 
@@ -347,18 +403,35 @@ class Lead:
         async with self._calls:
             if self._epoch_due:
                 await self._begin_epoch()
+            await self._account.publish(self._bus, self.batcher)
             records = self.batcher.changed()
             if not records:
                 return
             rows = self._rows(records)
             try:
-                sent = await self._bus.publish(records, self.batcher.last)
+                sent = await self._bus.publish(records, self.batcher.last, self.batcher.news)
             except BaseException:
                 self.batcher.put_back(records)
                 raise
+            self._look_at_wants()
         self.condition.updates += len(records)
         self._store.put(rows)
         log.debug("flush", extra={"source": self.name, "changed": len(records), "sent": sent})
+
+    async def _show_bars_forever(self) -> None:
+        """Puts what is open of every symbol's bars into Redis, for those who ask over REST."""
+        while True:
+            await self._clock.sleep(BARS_SECONDS)
+            texts = self.batcher.take_shown_bars(self._clock.now())
+            try:
+                async with self._calls:
+                    await self._bus.keep(BARS_KEY, texts)
+            except StateLost:
+                self.batcher.put_back_bars(texts)
+                self.begin_epoch("Redis lost its data")
+            except UNREACHABLE as error:
+                self.batcher.put_back_bars(texts)
+                self.condition.redis_failed(error)
 
     async def _begin_epoch(self) -> None:
         reason = self._epoch_due

@@ -294,8 +294,9 @@ def test_an_official_close_that_is_not_the_last_trade_is_tonights_price_and_tomo
     assert record.as_of == "2026-11-19T10:00:00.000000Z"
     assert (record.open, record.high, record.low) == money("100", "104", "100")
     assert market.daily_bars()[-1].close == Decimal("103.25")
-    # Nothing else of that session goes before it, and midnight changes nothing.
-    assert market.trade("104.5", utc("2026-11-19T09:59:58"), told + SECOND) is None
+    # Nothing else of that session goes before it, though a late trade is still of its day; midnight changes nothing.
+    late = market.trade("104.5", utc("2026-11-19T09:59:58"), told + SECOND)
+    assert late is not None and (late.price, late.high) == money("103.25", "104.5")
     assert market.quote("104", told + 2 * SECOND, official_close=Decimal("103.25")) is None
     for moment in ("2026-11-19T18:29:59", "2026-11-19T18:30", "2026-11-20T00:00", "2026-11-20T03:44:59"):
         market.at(utc(moment))

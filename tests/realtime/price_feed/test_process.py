@@ -1,5 +1,6 @@
 """The price feed as a process: leading, taking over, losing Redis or the database, and stopping."""
 
+import asyncio
 import json
 import os
 import signal
@@ -14,15 +15,19 @@ from typing import Any
 
 import pytest
 import redis
+from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client as Browser
 
 from assets.models import Asset, FeedSymbol, PriceBar, TradingSession
 from assets.snapshots import LAST_KEY
 from config import embedded_redis
+from realtime.bus import BOOKS_KEY, WebBus
 from realtime.feeds.simulated_market import DEMO, PAIRS
 from realtime.jobs import read_job, request_update
-from realtime.protocol import QuoteRecord, decode_quote
+from realtime.protocol import QuoteRecord, decode_quote, wire_time
 from tests.live import PATIENCE, wait_until
+from tests.realtime.builders import next_batch
 from tests.realtime.feed_process import feed_process
 from tests.vendors.frames import Frames, made_up, read_frames, write_frames
 
@@ -305,6 +310,64 @@ def test_a_locked_database_stops_no_tick_and_loses_no_price(tmp_path: Path, stor
     assert stored() == as_stored(records(store))
 
 
+# -- what is wanted beside quotes
+
+
+class Listener:
+    """A web process's lease on what it wants, and its ear, without a web process."""
+
+    def __init__(self, *wants: str) -> None:
+        self._wants = wants
+
+    async def first(self, symbol: str, channels: set[str]) -> dict[str, Any]:
+        """Returns the first of what is told of a symbol in each channel, read back."""
+        bus, told = WebBus("listener"), dict[str, Any]()
+        try:
+            await bus.listen()
+            await bus.want(self._wants)
+            async with asyncio.timeout(PATIENCE):
+                while not channels <= told.keys():
+                    for update in (await next_batch(bus)).updates:
+                        if update.symbol == symbol:
+                            for name, text in update.payloads.items():
+                                told.setdefault(name, json.loads(text))
+            return told
+        finally:
+            await bus.leave()
+            await bus.close()
+
+
+def bars_over_rest(interval: str) -> list[dict[str, Any]]:
+    browser = Browser()
+    browser.force_login(User.objects.get_or_create(username="alice")[0])
+    answer = browser.get(f"/api/assets/AAPL/bars/?interval={interval}&page_size=1000")
+    found: list[dict[str, Any]] = answer.json()["results"]
+    return found
+
+
+def test_trades_book_and_bars_are_told_even_while_nothing_moves(tmp_path: Path, store: Any) -> None:
+    with feed_process(tmp_path / "log", SIMULATOR_RATE=STILL) as feed:
+        feed.wait_for(LEADING)
+        wait_until(lambda: len(records(store)) == EVERY, PATIENCE, "a price of each")
+        assert {"bars", "book", "trades"} == set(status(store)["channels"])
+        listener = Listener("quote AAPL", "trades AAPL", "book AAPL", "bars AAPL")
+        told = asyncio.run(listener.first("AAPL", {"quote", "trades", "book", "bars"}))
+        assert [trade["number"] for trade in told["trades"]] == [*range(1, len(told["trades"]) + 1)]
+        assert told["book"]["bids"][0][0] < told["book"]["asks"][0][0]
+        assert told["bars"][-1]["interval"] == "1d"
+        assert json.loads(store.hget(BOOKS_KEY, "AAPL"))["symbol"] == "AAPL"
+        assert store.hlen(BOOKS_KEY) == 1
+
+        wait_until(lambda: bars_over_rest("1m"), PATIENCE, "a minute over REST")
+        assert bars_over_rest("1d")[-1]["close"] == float(records(store)["AAPL"].price)
+        assert feed.stop() == 0
+    shown = bars_over_rest("1m")
+    kept = PriceBar.objects.filter(asset__symbol="AAPL", interval="1m").order_by("start")
+    assert [(bar["start"], bar["close"], bar["revised"]) for bar in shown] == [
+        (wire_time(bar.start), float(bar.close), False) for bar in kept
+    ]
+
+
 # -- recordings
 
 
@@ -321,19 +384,30 @@ def expected_last(frames: Frames) -> dict[str, Decimal]:
 
 
 def expected_minutes(frames: Frames) -> dict[tuple[str, str], list[Decimal]]:
-    """Open, high, low and close of each product's minutes, from its trades and tickers in order."""
-    minutes: dict[tuple[str, str], list[Decimal]] = {}
+    """Open, high, low, close and volume of each product's minutes, from its trades and tickers by their own time.
+
+    A ticker from before the last price says nothing; a trade always counts. Only trades are volume.
+    """
+    ticks: list[tuple[str, str, Decimal, Decimal]] = []
     newest: dict[str, str] = {}
+    seen: set[tuple[str, int]] = set()
     for _, text in frames:
         frame = json.loads(text)
         if frame["type"] not in ("ticker", "match", "last_match"):
             continue
-        product, moment, price = frame["product_id"], frame["time"], Decimal(frame["price"])
-        if moment < newest.get(product, ""):
+        product, moment, is_trade = frame["product_id"], frame["time"], frame["type"] != "ticker"
+        if not is_trade and moment < newest.get(product, ""):
             continue
-        newest[product] = moment
-        bar = minutes.setdefault((product, moment[:16]), [price, price, price, price])
-        bar[1:] = [max(bar[1], price), min(bar[2], price), price]
+        if is_trade and (product, frame["trade_id"]) in seen:
+            continue
+        if is_trade:
+            seen.add((product, frame["trade_id"]))
+        newest[product] = max(newest.get(product, ""), moment)
+        ticks.append((product, moment, Decimal(frame["price"]), Decimal(frame["size"] if is_trade else 0)))
+    minutes: dict[tuple[str, str], list[Decimal]] = {}
+    for product, moment, price, size in sorted(ticks, key=lambda tick: tick[1]):
+        bar = minutes.setdefault((product, moment[:16]), [price, price, price, price, Decimal(0)])
+        bar[1:] = [max(bar[1], price), min(bar[2], price), price, bar[4] + size]
     return minutes
 
 
@@ -348,7 +422,9 @@ def check_replay(tmp_path: Path, store: Any, frames: Frames) -> None:
     assert {symbol: record.price for symbol, record in records(store).items()} == last
     assert {symbol: price for symbol, (price, _, _) in stored().items()} == last
     bars = {
-        (bar.asset.symbol, f"{bar.start:%Y-%m-%dT%H:%M}"): [bar.open, bar.high, bar.low, bar.close]
+        (bar.asset.symbol, f"{bar.start:%Y-%m-%dT%H:%M}"): [
+            *(bar.open, bar.high, bar.low, bar.close, bar.volume or Decimal(0))
+        ]
         for bar in PriceBar.objects.filter(interval="1m").select_related("asset")
     }
     assert bars == expected_minutes(frames)

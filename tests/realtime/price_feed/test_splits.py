@@ -204,7 +204,7 @@ def test_a_split_within_a_session_divides_what_is_open_of_it() -> None:
     assert record is not None
     assert (record.open, record.high, record.low) == money("120", "122", "120")
     late = market.trade("1215", EFFECTIVE - SECOND / 2, EFFECTIVE + 2 * SECOND)
-    assert late is None and market.rejected == {"older": 1}
+    assert late is None and market.rejected == {"too_late": 1}
     assert market.daily_bars()[-1].high == 122
 
 
