@@ -273,6 +273,8 @@ class FeedRunner:
             self._put(feed.opened(dict(self._symbols)))
             if feed.is_ready_when_open:
                 self._enter("live", "")
+            elif feed.silence_after is None and self.state in ("connecting", "recovering"):
+                self._enter(self.state, "connected; nothing was sent yet")
             reader = asyncio.create_task(self._read(feed, connection), name=f"feed {self.source} reads")
             try:
                 # Whichever ends first ends the connection: both end only by raising.
