@@ -248,6 +248,9 @@ UPSTOX_PORTFOLIO_WEBSOCKET_URL = text(
     "UPSTOX_PORTFOLIO_WEBSOCKET_URL", "wss://api.upstox.com/v2/feed/portfolio-stream-feed"
 )
 UPSTOX_API_VERSION = text("UPSTOX_API_VERSION", "3")
+YAHOO_SYMBOLS = words("YAHOO_SYMBOLS", "AAPL RELIANCE.NS ^NSEI BTC-USD EURUSD=X")
+YAHOO_URL = text("YAHOO_URL")
+YAHOO_WEBSOCKET_URL = text("YAHOO_WEBSOCKET_URL", "wss://streamer.finance.yahoo.com/?version=2")
 REPLAY_FILE = text("REPLAY_FILE")
 REPLAY_VENDOR = text("REPLAY_VENDOR", "coinbase")
 REPLAY_SPEED = number("REPLAY_SPEED", 1, least=0.001)

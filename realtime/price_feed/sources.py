@@ -181,6 +181,8 @@ _MAKERS = {
     "coinbase_rest": ("coinbase", "coinbase_rest"),
     "upstox": ("upstox", "upstox"),
     "upstox_portfolio": ("upstox", "upstox_portfolio"),
+    "yahoo": ("yahoo", "yahoo"),
+    "yahoo_stream": ("yahoo", "yahoo_stream"),
     "replay": ("replay", "replay"),
     **{f"polygon_{cluster}": ("polygon", cluster) for cluster in CLUSTERS},
 }
