@@ -183,6 +183,7 @@ _MAKERS = {
     "upstox_portfolio": ("upstox", "upstox_portfolio"),
     "yahoo": ("yahoo", "yahoo"),
     "yahoo_stream": ("yahoo", "yahoo_stream"),
+    "ccxt": ("ccxt_exchange", "ccxt"),
     "replay": ("replay", "replay"),
     **{f"polygon_{cluster}": ("polygon", cluster) for cluster in CLUSTERS},
 }

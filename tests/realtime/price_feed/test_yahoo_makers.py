@@ -68,10 +68,10 @@ def test_without_the_library_one_source_says_what_to_install_and_the_others_go_o
         "yahoo: expected the package yfinance; "
         ".venv/bin/python -m pip install --no-deps -r requirements-yahoo.txt installs it"
     )
-    failed, streamed = open_sources(["yahoo", "yahoo_stream"])
+    failed, streamed = open_sources(["ccxt", "yahoo_stream"])
     assert failed.modes == () and streamed.modes == ("ltpc", "quote")
     assert streamed.history is None
-    assert (ROOT / "requirements-yahoo.txt").exists()
+    assert (ROOT / "requirements-yahoo.txt").exists() and (ROOT / "requirements-ccxt.txt").exists()
 
 
 @override_settings(YAHOO_SYMBOLS=["VOD.L"])
