@@ -256,3 +256,50 @@ class PriceBar(models.Model):
         if kwargs.get("update_fields"):
             kwargs["update_fields"] = {*kwargs["update_fields"], "updated_at"}
         super().save(*args, **kwargs)
+
+
+class TickQuerySet(models.QuerySet["Tick"]):
+    def between(self, start: datetime | None, end: datetime | None) -> "TickQuerySet":
+        """Those with a time of their own from `start` (inclusive) to `end` (exclusive), oldest first."""
+        found = self
+        if start is not None:
+            found = found.filter(as_of__gte=start)
+        if end is not None:
+            found = found.filter(as_of__lt=end)
+        return found.order_by("as_of", "id")
+
+
+class Tick(models.Model):
+    """What a source said of an asset at a moment, in the units of that time: a trade, or a quote.
+
+    A quote's quantity is that of the last trade; one without a price tells what is bid and asked only.
+    """
+
+    class Kind(models.TextChoices):
+        TRADE = "trade", "Trade"
+        QUOTE = "quote", "Quote"
+
+    id = models.BigAutoField(primary_key=True)
+    asset = models.ForeignKey(Asset, on_delete=models.CASCADE, related_name="ticks", db_index=False)
+    source = models.CharField(max_length=32)
+    kind = models.CharField(max_length=5, choices=Kind, default=Kind.QUOTE)
+    price = ExactDecimalField(null=True)
+    quantity = ExactDecimalField(null=True)
+    side = models.CharField(max_length=4, blank=True)
+    trade_id = models.CharField(max_length=64, blank=True)
+    bid = ExactDecimalField(null=True)
+    ask = ExactDecimalField(null=True)
+    as_of = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    objects = TickQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["as_of", "id"]
+        indexes = [
+            models.Index(fields=["asset", "as_of", "id"], name="tick_by_asset_and_time"),
+            models.Index(fields=["received_at"], name="tick_by_arrival"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.asset_id} {self.kind} {self.as_of:%Y-%m-%d %H:%M:%S}"

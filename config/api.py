@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from assets.api import AssetDetail, AssetList, BarList
 from assets.split_api import SplitList
+from assets.tick_api import TickFile, TickList
 from portfolio.api import (
     PortfolioViewSet,
     PositionList,
@@ -53,6 +54,8 @@ router.register("alerts", AlertViewSet)
 assets = [
     path("", AssetList.as_view()),
     re_path(r"^(?P<symbol>.+)/bars/$", BarList.as_view()),
+    re_path(r"^(?P<symbol>.+)/ticks/$", TickList.as_view()),
+    re_path(r"^(?P<symbol>.+)/ticks\.csv$", TickFile.as_view()),
     re_path(r"^(?P<symbol>.+)/prices/$", PriceByHand.as_view()),
     re_path(r"^(?P<symbol>.+)/splits/$", SplitList.as_view()),
     re_path(r"^(?P<symbol>.+)/$", AssetDetail.as_view()),

@@ -11,9 +11,11 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 import redis.asyncio as redis
+from django.conf import settings
 
 from realtime.bus import LEASE_SECONDS, FeedBus, is_live, new_layer, new_redis, read_feeds
 from realtime.feeds.base import Clock, FrameRecorder, SystemClock
@@ -23,6 +25,7 @@ from realtime.price_feed.notify import notify
 from realtime.price_feed.source_feed import SourceFeed
 from realtime.price_feed.source_lead import UNREACHABLE, Surroundings
 from realtime.price_feed.sources import Source
+from realtime.price_feed.ticks import TickRecorder, keep_ticks, write_waiting
 from realtime.price_feed.upkeep import keep_up
 from realtime.price_feed.write_behind import WriteBehind
 
@@ -67,6 +70,7 @@ class PriceFeed:
         self._clock = clock or SystemClock()
         self._stopped = asyncio.Event()
         self._store = WriteBehind()
+        self._ticks = TickRecorder(settings.TICKS_KEPT)
         self.feeds: list[SourceFeed] = []
 
     def stop(self) -> None:
@@ -86,7 +90,9 @@ class PriceFeed:
                 siblings=frozenset(source.name for source in self._sources),
                 recorders=self._recorders,
                 alerts=alerts,
+                ticks=self._ticks,
             )
+            retention = timedelta(hours=settings.TICKS_RETENTION_HOURS)
             self.feeds = [
                 SourceFeed(source, FeedBus(source.name, owner, client, layer), surroundings)
                 for source in self._sources
@@ -101,6 +107,9 @@ class PriceFeed:
                 asyncio.create_task(keep_up(self._clock), name="upkeep"),
                 asyncio.create_task(alerts.run(), name="alerts"),
                 asyncio.create_task(keep_calendars(self._store, self._clock), name="calendars"),
+                asyncio.create_task(
+                    keep_ticks(self._ticks, self._store, self._clock, retention), name="ticks"
+                ),
             ]
             stopped = asyncio.create_task(self._stopped.wait())
             try:
@@ -113,6 +122,7 @@ class PriceFeed:
                 for job in (*jobs, stopped):
                     job.cancel()
                 await asyncio.gather(*jobs, stopped, return_exceptions=True)
+                await self._write_last_ticks()
             for job in done - {stopped}:
                 job.result()  # only a bug ends one
             log.info("price feed stopped", extra={"failed": failed})
@@ -130,6 +140,11 @@ class PriceFeed:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await layer.flush()
                     await client.aclose()
+
+    async def _write_last_ticks(self) -> None:
+        with suppress(Exception):  # of the database, which has been named before
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await write_waiting(self._ticks, self._store)
 
     @property
     def _all_failed(self) -> bool:
@@ -176,5 +191,9 @@ class PriceFeed:
         while True:
             await self._clock.sleep(self._interval)
             line = "; ".join(feed.summary() for feed in self.feeds)
-            log.info(line, extra={"written": self._store.written, "database_error": self._store.error})
+            ticks = {"ticks_kept": self._ticks.written, "ticks_dropped": self._ticks.dropped}
+            more = ticks if self._ticks.is_on else {}
+            log.info(
+                line, extra={"written": self._store.written, "database_error": self._store.error, **more}
+            )
             notify(f"STATUS={line}")

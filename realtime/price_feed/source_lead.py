@@ -43,6 +43,7 @@ from realtime.price_feed.source_jobs import SourceJobs
 from realtime.price_feed.source_symbols import SourceSymbols
 from realtime.price_feed.sources import Source
 from realtime.price_feed.tasks import end, first_failure
+from realtime.price_feed.ticks import TickRecorder
 from realtime.price_feed.upstream_modes import upstream_modes
 from realtime.price_feed.write_behind import WriteBehind
 from realtime.protocol import wire_time
@@ -66,7 +67,10 @@ UNREACHABLE = (RedisError, OSError, TimeoutError)
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all sources of one process share; `siblings` are their names, `recorders` those of the recorded ones."""
+    """What all sources of one process share; `siblings` are their names, `recorders` those of the recorded ones.
+
+    `ticks` takes what the sources say before anything of it is conflated.
+    """
 
     client: "redis.Redis"
     store: WriteBehind
@@ -76,6 +80,7 @@ class Surroundings:
     siblings: frozenset[str]
     recorders: Mapping[str, FrameRecorder]
     alerts: AlertDesk
+    ticks: TickRecorder
 
 
 class Lead:
@@ -112,6 +117,9 @@ class Lead:
         self._bus = bus
         self._surroundings = surroundings
         self._store = surroundings.store
+        self._ticks = surroundings.ticks
+        # Assets of which ticks are kept, by the source's symbols.
+        self._kept: dict[str, int] = {}
         self._clock = surroundings.clock
         self._live = live
         self._runner: FeedRunner | None = None
@@ -148,6 +156,8 @@ class Lead:
 
     def events(self, source: str, events: list[Event], received_at: datetime) -> None:
         monotonic = self._clock.monotonic()
+        if self._kept:
+            self._ticks.take(self.name, events, self._kept, received_at)
         for event in self.batcher.take(events, received_at, monotonic):
             match event:
                 case Confirmed(symbols):
@@ -349,6 +359,8 @@ class Lead:
 
     def _symbols_changed(self, added: Iterable[Line], gone: Iterable[Line]) -> None:
         self.batcher.arbitrate(self._live)
+        listings = [line.listing for line in self.batcher.lines.values()]
+        self._kept = {one.source_symbol: one.asset_id for one in listings if self._ticks.wants(one.symbol)}
         if self._runner is not None:
             self._runner.remove_symbols(line.listing.source_symbol for line in gone)
             self._runner.add_symbols(line.listing.source_symbol for line in added)
