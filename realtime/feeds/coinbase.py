@@ -1,4 +1,4 @@
-"""Coinbase Exchange over WebSocket: tickers, trades, whole books and heartbeats.
+"""Coinbase Exchange over WebSocket: tickers, trades, whole books, heartbeats and what happens to our own orders.
 
 The protocol answers no request by name: a `subscriptions` or an `error` belongs to the oldest request that has no
 answer yet, so only one is under way at a time. A subscribe that holds one bad product is refused whole; it is
@@ -6,22 +6,16 @@ asked again without the product that the vendor named, or in two halves. Books c
 new connection's snapshot repairs one.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
 import re
 from collections import deque
 from collections.abc import Iterable
-from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
-from assets.market import Book, Quote, Side, Trade, parse_decimal
+from assets.market import Book, Quote, Trade, parse_decimal
 from realtime.feeds.base import (
-    Channel,
     Clock,
     Confirmed,
     Event,
@@ -37,6 +31,30 @@ from realtime.feeds.base import (
     SystemClock,
     Wire,
 )
+from realtime.feeds.coinbase_channels import filled_by, secret_key, signed, vendor_channels
+from realtime.feeds.coinbase_full import AskingWire, FullBook
+from realtime.feeds.coinbase_messages import (
+    KINDS,
+    OWN_KINDS,
+    Activate,
+    Change,
+    Done,
+    Error,
+    Heartbeat,
+    Match,
+    Message,
+    Opened,
+    Orders,
+    Received,
+    Snapshot,
+    Subscriptions,
+    Ticker,
+    Update,
+    decode_message,
+    kind_of,
+)
+from realtime.feeds.coinbase_rest import URL as REST_URL
+from realtime.feeds.coinbase_user import OwnEvents
 
 URL = "wss://ws-feed.exchange.coinbase.com"
 DECIMALS_KEPT = 16_384
@@ -51,78 +69,6 @@ _CONFIGURATION = re.compile(r"no channels provided|not a valid channel|invalid c
 _BUSY = re.compile(
     r"rate limit|too many|exceeded|slow|time(d )?out|timestamp|internal|unavailable|again", re.I
 )
-
-# No real number of theirs is longer, and a longer one would cost us its conversion.
-_Number = Annotated[str, msgspec.Meta(max_length=40)]
-
-
-class _Ticker(msgspec.Struct, tag_field="type", tag="ticker"):
-    product_id: str
-    price: _Number
-    sequence: int | None = None
-    time: datetime | None = None
-    last_size: _Number | None = None
-    best_bid: _Number | None = None
-    best_ask: _Number | None = None
-    best_bid_size: _Number | None = None
-    best_ask_size: _Number | None = None
-    open_24h: _Number | None = None
-    high_24h: _Number | None = None
-    low_24h: _Number | None = None
-    volume_24h: _Number | None = None
-
-
-class _Match(msgspec.Struct, tag_field="type", tag="match"):
-    product_id: str
-    trade_id: int
-    price: _Number
-    size: _Number
-    side: Side
-    time: datetime
-
-
-class _LastMatch(_Match, tag_field="type", tag="last_match"):
-    pass
-
-
-class _Snapshot(msgspec.Struct, tag_field="type", tag="snapshot"):
-    product_id: str
-    bids: list[tuple[_Number, _Number]]
-    asks: list[tuple[_Number, _Number]]
-
-
-class _Update(msgspec.Struct, gc=False, tag_field="type", tag="l2update"):
-    product_id: str
-    changes: list[tuple[Side, _Number, _Number]]
-
-
-class _Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat"):
-    product_id: str
-    last_trade_id: int | None = None
-
-
-class _Channel(msgspec.Struct):
-    name: str
-    product_ids: list[str] = []
-
-
-class _Subscriptions(msgspec.Struct, tag_field="type", tag="subscriptions"):
-    channels: list[_Channel] = []
-
-
-class _Error(msgspec.Struct, tag_field="type", tag="error"):
-    message: str = ""
-    reason: str = ""
-
-
-class _Head(msgspec.Struct):
-    type: str
-
-
-_Message = _Ticker | _Match | _LastMatch | _Snapshot | _Update | _Heartbeat | _Subscriptions | _Error
-_decode = msgspec.json.Decoder(_Message).decode
-_head_decoder = msgspec.json.Decoder(_Head)
-_KNOWN = {"ticker", "match", "last_match", "snapshot", "l2update", "heartbeat", "subscriptions", "error"}
 
 
 class _Decimals(dict[str, Decimal]):
@@ -159,20 +105,22 @@ class CoinbaseFeed(Feed):
     Args:
         products: what to follow.
         url: another server that speaks this protocol.
-        key, secret, passphrase: all or none; with them the subscription is signed and the full book asked for.
-        channels: other ones than ticker, matches, level2 and heartbeat.
+        rest_url: where the orders of the channel `full` are asked for.
+        key, secret, passphrase: all or none; with them the subscription is signed and the book asked for unbatched.
+        channels: other ones than ticker, matches, level2 and heartbeat. `full` stands for matches and level2 too;
+            `user` gives what happens to our own orders.
         clock: for signatures, and for the rare ticker that has no time.
     """
 
     source: str = "coinbase"
-    modes: frozenset[Mode] = frozenset({"ltpc", "quote", "full"})
-    channels: frozenset[Channel] = frozenset({"bars", "trades", "book"})
+    modes: frozenset[Mode] = frozenset({"ltpc", "quote", "full", "full_d30"})
 
     def __init__(
         self,
         products: Iterable[str] = (),
         *,
         url: str = URL,
+        rest_url: str = REST_URL,
         key: str | None = None,
         secret: str | None = None,
         passphrase: str | None = None,
@@ -184,26 +132,32 @@ class CoinbaseFeed(Feed):
             raise ValueError("expected key, secret and passphrase together, or none of them")
         self.symbols = tuple(dict.fromkeys(products))
         self.url = url
-        self._vendor_channels = tuple(
-            channels or ("ticker", "matches", "level2" if given else "level2_batch", "heartbeat")
-        )
+        self._rest_url = rest_url
+        self.vendor_channels = vendor_channels(channels, is_signed=bool(given))
+        self.channels = filled_by(self.vendor_channels)
+        if "book" not in self.channels:
+            self.modes = frozenset({"ltpc", "quote"})
         self.silence_after = (
-            SILENCE_SECONDS if "heartbeat" in self._vendor_channels else SILENCE_WITHOUT_HEARTBEAT_SECONDS
+            SILENCE_SECONDS if "heartbeat" in self.vendor_channels else SILENCE_WITHOUT_HEARTBEAT_SECONDS
         )
-        self._credentials = (key or "", _secret_key(secret or ""), passphrase or "") if given else None
+        self._credentials = (key or "", secret_key(secret or ""), passphrase or "") if given else None
         self._clock = clock or SystemClock()
         self._products: dict[str, _Product] = {}
         self._books: dict[str, Book] = {}
+        self._full: dict[str, FullBook] = {}
+        self._own = OwnEvents()
         self._decimals = _Decimals()
         # The first one is under way.
         self._requests: deque[_Request] = deque()
 
     def wire(self) -> Wire:
-        return SocketWire(self.url)
+        wire = SocketWire(self.url)
+        return AskingWire(wire, self._rest_url) if "full" in self.vendor_channels else wire
 
     def book(self, product: str) -> Book | None:
         """Returns the whole book of a product, once its snapshot has come."""
-        return self._books.get(product)
+        full = self._full.get(product)
+        return self._books.get(product) if full is None else full.book
 
     def _product(self, product_id: str) -> _Product:
         product = self._products.get(product_id)
@@ -214,7 +168,8 @@ class CoinbaseFeed(Feed):
     # -- what we ask
 
     def opened(self, symbols: Iterable[str]) -> list[str]:
-        self._products, self._books = {}, {}
+        self._products, self._books, self._full = {}, {}, {}
+        self._own = OwnEvents()
         self._requests.clear()
         return self.subscribe(symbols)
 
@@ -234,6 +189,7 @@ class CoinbaseFeed(Feed):
         for product in products:
             self._products.pop(product, None)
             self._books.pop(product, None)
+            self._full.pop(product, None)
 
     def _ask(self, kind: Literal["subscribe", "unsubscribe"], products: tuple[str, ...]) -> list[str]:
         if not products:
@@ -245,7 +201,7 @@ class CoinbaseFeed(Feed):
         frame: dict[str, object] = {
             "type": request.kind,
             "product_ids": request.products,
-            "channels": self._vendor_channels,
+            "channels": self.vendor_channels,
         }
         if self._credentials is not None and request.kind == "subscribe":
             frame.update(signed(*self._credentials, f"{self._clock.now().timestamp():.6f}"))
@@ -258,12 +214,15 @@ class CoinbaseFeed(Feed):
 
     def decode(self, frame: bytes) -> list[Event]:
         try:
-            message = _decode(frame)
-            if type(message) is _Update:  # nineteen frames of twenty
+            message = decode_message(frame)
+            if type(message) is Update:  # nineteen frames of twenty
                 book = self._books.get(message.product_id)
                 if book is not None:
                     return [book] if book.change(message.changes) else []
-            return self._read(message)
+            events = self._read(message)
+            if type(message) in OWN_KINDS and message.user_id is not None:
+                return [*events, *self._own.read(frame)]
+            return events
         except msgspec.ValidationError as error:
             return _unforeseen(frame, error)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -273,24 +232,30 @@ class CoinbaseFeed(Feed):
         except (ValueError, ArithmeticError) as error:
             raise FrameError("bad_number", str(error) or "expected a decimal") from error
 
-    def _read(self, message: _Message) -> list[Event]:
+    def _read(self, message: Message) -> list[Event]:
         match message:
-            case _Ticker():
+            case Received() | Opened() | Done() | Change():
+                return self._read_order(message)
+            case Ticker():
                 return self._read_ticker(message)
-            case _Match():
+            case Match():
                 return self._read_match(message)
-            case _Heartbeat():
+            case Heartbeat():
                 return self._read_heartbeat(message)
-            case _Snapshot():
+            case Snapshot():
                 return self._read_snapshot(message)
-            case _Subscriptions():
+            case Subscriptions():
                 return self._read_subscriptions(message)
-            case _Error():
+            case Error():
                 return self._read_error(message)
-            case _Update():
+            case Update():
                 return self._read_orphan(message)
+            case Orders():
+                return self._read_orders(message)
+            case Activate():
+                return []  # it rests in no book yet
 
-    def _read_ticker(self, ticker: _Ticker) -> list[Event]:
+    def _read_ticker(self, ticker: Ticker) -> list[Event]:
         """Reads {"type":"ticker","sequence":201390042,"product_id":"SKL-USD","price":"0.7904","open_24h":"0.7055",
         "volume_24h":"34220028.5","low_24h":"0.6915","high_24h":"0.8098","best_bid":"0.7901","best_ask":"0.7911",
         "side":"buy","time":"2021-04-17T16:43:37.056746Z","trade_id":1568267,"last_size":"1338.3"}
@@ -320,11 +285,10 @@ class CoinbaseFeed(Feed):
             product.sequence = ticker.sequence
         return [quote]
 
-    def _read_match(self, match: _Match) -> list[Event]:
+    def _read_match(self, match: Match) -> list[Event]:
         """Reads {"type":"match","trade_id":881614,"maker_order_id":"…","taker_order_id":"…","side":"sell",
         "size":"0.04","price":"14.7775","product_id":"BAND-GBP","sequence":333938798,"time":"2021-…Z"}
         """
-        product = self._product(match.product_id)
         trade = Trade(
             symbol=match.product_id,
             price=self._positive(match.price),
@@ -333,6 +297,15 @@ class CoinbaseFeed(Feed):
             side="buy" if match.side == "sell" else "sell",  # theirs is the maker's
             trade_id=str(match.trade_id),
         )
+        full = self._full.get(match.product_id)
+        if full is None or type(match) is not Match:
+            return self._new_trade(match, trade)
+        is_early = full.is_early(match)
+        changed = full.take(match)
+        return changed if is_early else self._new_trade(match, trade) + changed
+
+    def _new_trade(self, match: Match, trade: Trade) -> list[Event]:
+        product = self._product(match.product_id)
         last = product.trade
         if last is not None and match.trade_id <= last:
             return []
@@ -341,7 +314,7 @@ class CoinbaseFeed(Feed):
             return [_missed(match.product_id, last + 1, match.trade_id - 1), trade]
         return [trade]
 
-    def _read_heartbeat(self, heartbeat: _Heartbeat) -> list[Event]:
+    def _read_heartbeat(self, heartbeat: Heartbeat) -> list[Event]:
         """Reads {"type":"heartbeat","last_trade_id":17,"product_id":"BTC-USD","sequence":90,"time":"2021-…Z"}"""
         product = self._product(heartbeat.product_id)
         events: list[Event] = [Confirmed((heartbeat.product_id,))]
@@ -351,9 +324,29 @@ class CoinbaseFeed(Feed):
             events.append(_missed(heartbeat.product_id, last + 1, expected))
             product.trade = expected
         product.expected_trade = heartbeat.last_trade_id
-        return events
+        full = self._full.get(heartbeat.product_id)
+        return events if full is None else events + full.beat()
 
-    def _read_snapshot(self, snapshot: _Snapshot) -> list[Event]:
+    def _read_order(self, message: Received | Opened | Done | Change) -> list[Event]:
+        """Reads {"type":"open","time":"2014-11-07T08:19:27.028459Z","product_id":"BTC-USD","sequence":10,
+        "order_id":"d50ec984-77a8-460a-b958-66f114b0de9b","price":"200.2","remaining_size":"1.00","side":"sell"}
+        """
+        full = self._full.get(message.product_id)
+        return [] if full is None else full.take(message)
+
+    def _read_orders(self, orders: Orders) -> list[Event]:
+        """Reads {"type":"orders","product_id":"BTC-USD","book":{"bids":[["295.96","0.05088265","3b0f1225-…"]],
+        "asks":[],"sequence":13051505638}}, of which only what is in `book` is the vendor's
+        """
+        full = self._full.get(orders.product_id)
+        if full is None:
+            return []
+        if orders.book is not None:
+            return full.load(orders.book)
+        full.refused()
+        raise FrameError("no_orders", f"expected the orders of {orders.product_id}, was: {orders.error}")
+
+    def _read_snapshot(self, snapshot: Snapshot) -> list[Event]:
         """Reads {"type":"snapshot","product_id":"BTC-USD","bids":[["10101.1","0.45"]],"asks":[["10102.5","0.5"]]}"""
         book = Book(snapshot.product_id)
         book.replace(snapshot.bids, snapshot.asks)
@@ -361,7 +354,7 @@ class CoinbaseFeed(Feed):
         self._books[snapshot.product_id] = book
         return [book]
 
-    def _read_orphan(self, update: _Update) -> list[Event]:
+    def _read_orphan(self, update: Update) -> list[Event]:
         """Reads {"type":"l2update","product_id":"SKL-USD","changes":[["sell","0.7923","7441.5"]],"time":"2021-…Z"}"""
         if update.product_id not in self._products:  # the last ones after an unsubscribe
             return []
@@ -380,16 +373,23 @@ class CoinbaseFeed(Feed):
 
     # -- how our requests fare
 
-    def _read_subscriptions(self, subscriptions: _Subscriptions) -> list[Event]:
+    def _read_subscriptions(self, subscriptions: Subscriptions) -> list[Event]:
         """Reads {"type":"subscriptions","channels":[{"name":"ticker","product_ids":["ETH-USD"],"account_ids":null}]}"""
         if self._requests:
             self._requests.popleft()
         products = dict.fromkeys(
             product for channel in subscriptions.channels for product in channel.product_ids
         )
-        return [Subscribed(tuple(products)), *self._next_request()]
+        return [Subscribed(tuple(products)), *self._begin_books(subscriptions), *self._next_request()]
 
-    def _read_error(self, error: _Error) -> list[Event]:
+    def _begin_books(self, subscriptions: Subscriptions) -> list[Event]:
+        """Asks for the orders of what `full` covers now and did not before: their messages are on their way."""
+        followed = [channel.product_ids for channel in subscriptions.channels if channel.name == "full"]
+        new = [product for products in followed for product in products if product not in self._full]
+        self._full.update((product, FullBook(product)) for product in new)
+        return [self._full[product].request() for product in new]
+
+    def _read_error(self, error: Error) -> list[Event]:
         """Reads {"type":"error","message":"Failed to subscribe","reason":"FOO-USD is not a valid product"}"""
         reason = error.reason or error.message or "no reason given"
         if _AUTHENTICATION.search(reason) or _CONFIGURATION.search(reason):
@@ -417,32 +417,10 @@ class CoinbaseFeed(Feed):
         return [*events, *self._next_request()]
 
 
-def signed(key: str, secret: bytes, passphrase: str, timestamp: str) -> dict[str, str]:
-    """Returns the fields that sign a subscribe frame.
-
-    Args:
-        secret: the API secret, decoded from base64.
-        timestamp: seconds since the epoch, as text.
-    """
-    message = f"{timestamp}GET/users/self/verify".encode()
-    signature = base64.b64encode(hmac.new(secret, message, hashlib.sha256).digest()).decode()
-    return {"key": key, "passphrase": passphrase, "timestamp": timestamp, "signature": signature}
-
-
-def _secret_key(secret: str) -> bytes:
-    try:
-        return base64.b64decode(secret, validate=True)
-    except binascii.Error as error:
-        raise ValueError("expected an API secret in base64") from error
-
-
 def _unforeseen(frame: bytes, error: msgspec.ValidationError) -> list[Event]:
     """Ignores a kind of message that we do not know; one that we know has the wrong shape."""
-    try:
-        kind = _head_decoder.decode(frame).type
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        kind = None
-    if kind is None or kind in _KNOWN:
+    kind = kind_of(frame)
+    if kind is None or kind in KINDS:
         raise FrameError(f"bad_{kind or 'message'}", str(error)) from error
     return []
 

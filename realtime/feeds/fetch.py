@@ -36,7 +36,11 @@ class HttpError(FeedError):
 
 
 async def fetch(
-    url: str, *, headers: Mapping[str, str] | None = None, total_seconds: float = TOTAL_SECONDS
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    total_seconds: float = TOTAL_SECONDS,
+    largest_bytes: int = LARGEST_BODY_BYTES,
 ) -> bytes:
     """Returns the body of an answer 200.
 
@@ -50,6 +54,7 @@ async def fetch(
     _check_address(url)
     exchange = _Exchange(url, total_seconds)
     exchange.headers |= headers or {}
+    exchange.largest_bytes = largest_bytes
     return await _in_thread(exchange, _threads)
 
 
@@ -110,6 +115,7 @@ class _Exchange:
         }
         self.may_reach: Callable[[str], bool] | None = None
         self.status = 0
+        self.largest_bytes = LARGEST_BODY_BYTES
         self._target = parts.path + (f"?{parts.query}" if parts.query else "") or "/"
         self._aborted = False
         self._socket: socket.socket | None = None
@@ -168,8 +174,8 @@ class _Exchange:
         body = bytearray()
         while chunk := response.read1(_CHUNK_BYTES):
             body += chunk
-            if len(body) > LARGEST_BODY_BYTES:
-                raise FeedError(f"expected an answer of at most {LARGEST_BODY_BYTES} bytes, was a longer one")
+            if len(body) > self.largest_bytes:
+                raise FeedError(f"expected an answer of at most {self.largest_bytes} bytes, was a longer one")
         if response.status != 200:
             retry_after = retry_after_seconds(response.headers.get("Retry-After"))
             raise HttpError(response.status, body[:200].decode(errors="replace"), retry_after)

@@ -2,7 +2,8 @@
 
 There is one market for all connections: it begins at the first subscribe and goes on while a client is away. Who
 comes late gets the whole book as it is by then, as from the real one. With `loop` the market begins again when
-its frames are at their end, and says so by closing all connections.
+its frames are at their end, and says so by closing all connections. Of a session order by order (`orders`) it also
+serves the channels `full` and `user`, and over HTTP on the same port the orders as they are by then.
 """
 
 import argparse
@@ -15,16 +16,20 @@ import time
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
 
 from tests.vendors.frames import NaiveBook, made_up, read_frames
+from tests.vendors.orders import KINDS, NaiveOrders, for_others, made_up_orders
 from tests.vendors.server import (
     Client,
     Fault,
     Frame,
     VendorServer,
     add_server_options,
+    reply,
     server_options,
 )
 
@@ -62,7 +67,11 @@ Credentials = tuple[str, str, str]
 class _Product:
     """What the market knows of one product, so that a late subscriber can be told."""
 
-    def __init__(self, snapshot: str | None) -> None:
+    def __init__(self, snapshot: str | None, orders: dict[str, Any] | None) -> None:
+        self.orders: NaiveOrders | None = None
+        if orders is not None:
+            self.orders = NaiveOrders()
+            self.orders.load(orders)
         self.book = NaiveBook()
         self.snapshot = snapshot
         if snapshot is not None:
@@ -73,11 +82,13 @@ class _Product:
 
     def take(self, message: dict[str, Any], frame: str) -> None:
         self.sequence = message.get("sequence", self.sequence)
+        if self.orders is not None and message["type"] in KINDS:
+            self.orders.apply(message)
         match message["type"]:
             case "ticker":
                 self.ticker = frame
             case "match" | "last_match":
-                self.match = message
+                self.match = for_others(message)
             case "snapshot" | "l2update":
                 self.book.apply(message)
                 self.snapshot = None
@@ -105,8 +116,11 @@ class ExchangeClient(Client):
         super().__init__(socket, fault, GARBAGE)
         self.channels: dict[str, set[str]] = {}
 
+    def follows(self, channel: str, product: str) -> bool:
+        return product in self.channels.get(channel, ())
+
     def wants(self, kind: str, product: str) -> bool:
-        return any(product in self.channels.get(channel, ()) for channel in CHANNELS_OF.get(kind, ()))
+        return any(self.follows(channel, product) for channel in CHANNELS_OF.get(kind, ()))
 
 
 class CoinbaseExchange(VendorServer[ExchangeClient]):
@@ -119,7 +133,12 @@ class CoinbaseExchange(VendorServer[ExchangeClient]):
         options: those of every vendor's server.
     """
 
-    faults = {"gap:NUMBER": "the NUMBERth trade of the market is left out"}
+    faults = {
+        "gap:NUMBER": "the NUMBERth trade of the market is left out",
+        "lose:NUMBER": "the NUMBERth message of the channel full is left out",
+        "stale-book:NUMBER": "the first so many answers with orders hold those of the session's beginning",
+        "no-book:NUMBER": "the first so many requests for orders are answered with 503",
+    }
 
     def __init__(
         self,
@@ -132,7 +151,9 @@ class CoinbaseExchange(VendorServer[ExchangeClient]):
     ) -> None:
         self._credentials = credentials
         self._heartbeat_seconds = heartbeat_seconds
-        self._matches = 0
+        self._matches = self._order_messages = 0
+        self._books_asked = 0
+        self._first_orders: dict[str, dict[str, Any]] = {}
         self._firsts: dict[str, str | None] = {}
         super().__init__(script=self._sorted(frames), let_in_seconds=subscribe_seconds, **options)
         self._products: dict[str, _Product] = {}
@@ -153,7 +174,10 @@ class CoinbaseExchange(VendorServer[ExchangeClient]):
         for seconds, frame in frames:
             message = json.loads(frame)
             product = message.get("product_id")
-            if message["type"] == "snapshot" and self._firsts.get(product) is None:
+            if message["type"] == "orders":
+                self._first_orders.setdefault(product, message["book"])
+                self._firsts.setdefault(product, None)
+            elif message["type"] == "snapshot" and self._firsts.get(product) is None:
                 self._firsts[product] = frame
             elif product is not None:
                 self._firsts.setdefault(product, None)
@@ -161,8 +185,11 @@ class CoinbaseExchange(VendorServer[ExchangeClient]):
         return script
 
     def begins(self) -> None:
-        self._products = {product: _Product(snapshot) for product, snapshot in self._firsts.items()}
-        self._matches = 0
+        self._products = {
+            product: _Product(snapshot, self._first_orders.get(product))
+            for product, snapshot in self._firsts.items()
+        }
+        self._matches = self._order_messages = 0
 
     def happens(self, event: tuple[dict[str, Any], str]) -> None:
         message, frame = event
@@ -172,9 +199,43 @@ class CoinbaseExchange(VendorServer[ExchangeClient]):
         self._matches += is_match
         if self.fault.kind == "gap" and is_match and self._matches == self.fault.number:
             return
+        public = _json(for_others(message)) if "user_id" in message else frame
         for client in self.clients.values():
             if client.wants(message["type"], product):
+                client.put(public)
+        if message["type"] in KINDS or message["type"] == "activate":
+            self._tell_of_orders(message, frame)
+
+    def _tell_of_orders(self, message: dict[str, Any], frame: str) -> None:
+        """An own order's message comes on each of both channels; the real one promises neither one nor two."""
+        self._order_messages += message["type"] in KINDS
+        is_lost = self.fault.kind == "lose" and self._order_messages == self.fault.number
+        for client in self.clients.values():
+            if message["type"] in KINDS and client.follows("full", message["product_id"]) and not is_lost:
                 client.put(frame)
+            if "user_id" in message and client.follows("user", message["product_id"]):
+                client.put(frame)
+
+    def answer(self, request: Request) -> Response | None:
+        """Answers /products/ABC-USD/book?level=3"""
+        parts = urlsplit(request.path)
+        match parts.path.strip("/").split("/"):
+            case ["products", product, "book"] if parse_qs(parts.query).get("level") == ["3"]:
+                return self._orders_of(product)
+        return None
+
+    def _orders_of(self, product: str) -> Response:
+        known = self._products.get(product)
+        if known is None or known.orders is None:
+            return reply(404, '{"message":"NotFound"}')
+        self._books_asked += 1
+        is_early = self._books_asked <= self.fault.number
+        if self.fault.kind == "no-book" and is_early:
+            return reply(503, '{"message":"not now"}')
+        book = known.orders.listed()
+        if self.fault.kind == "stale-book" and is_early:
+            book = self._first_orders[product]
+        return reply(200, _json({**book, "auction_mode": False, "auction": None}))
 
     def jobs(self) -> Sequence[Coroutine[Any, Any, None]]:
         return (self._beat(),)
@@ -311,12 +372,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", default="", help="accept an account with this API key")
     parser.add_argument("--secret", default="", help="its secret, base64")
     parser.add_argument("--passphrase", default="")
+    parser.add_argument("--orders", action="store_true", help="a made-up session order by order")
 
 
 def server_of(options: argparse.Namespace) -> CoinbaseExchange:
     account = (options.key, options.secret, options.passphrase)
+    session = made_up_orders() if options.orders else made_up()
     return CoinbaseExchange(
-        read_frames(options.recording) if options.recording else made_up(),
+        read_frames(options.recording) if options.recording else session,
         credentials=account if options.key else None,
         **server_options(options),
     )

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from realtime.feeds.base import Event, FeedError, Refused
 from realtime.feeds.coinbase import URL, CoinbaseFeed
+from realtime.feeds.coinbase_channels import SIGNED_CHANNELS
 from realtime.feeds.coinbase_rest import AT_ONCE, CoinbaseRestFeed
 from realtime.feeds.coinbase_rest import URL as REST_URL
 from realtime.price_feed.feed_store import NewAsset
@@ -26,13 +27,27 @@ def _product(product: str) -> NewAsset:
 
 
 def _coinbase_feed(products: Iterable[str]) -> CoinbaseFeed:
+    _check_credentials()
     return CoinbaseFeed(
         products,
         url=settings.COINBASE_WEBSOCKET_URL,
+        rest_url=settings.COINBASE_REST_URL,
         key=settings.COINBASE_API_KEY,
         secret=settings.COINBASE_API_SECRET,
         passphrase=settings.COINBASE_API_PASSPHRASE,
+        channels=settings.COINBASE_CHANNELS,
     )
+
+
+def _check_credentials() -> None:
+    """The vendor would refuse a channel that needs a key, and us with it."""
+    names = ("COINBASE_API_KEY", "COINBASE_API_SECRET", "COINBASE_API_PASSPHRASE")
+    missing = [name for name in names if not getattr(settings, name)]
+    signed = [channel for channel in settings.COINBASE_CHANNELS if channel in SIGNED_CHANNELS]
+    if missing and signed:
+        raise SourceError(f"coinbase: expected {', '.join(missing)} for the channel {signed[0]}")
+    if 0 < len(missing) < len(names):
+        raise SourceError(f"coinbase: expected {', '.join(missing)} beside the others of its key")
 
 
 def _collect_from(feed: CoinbaseRestFeed) -> Collect:

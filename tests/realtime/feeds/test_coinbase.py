@@ -9,7 +9,8 @@ import pytest
 
 from assets.market import Book, Depth, Quote, Trade
 from realtime.feeds.base import Confirmed, Event, FeedError, FrameError, Gap, Refused, Send, Subscribed
-from realtime.feeds.coinbase import CoinbaseFeed, signed
+from realtime.feeds.coinbase import CoinbaseFeed
+from realtime.feeds.coinbase_channels import signed
 from tests.realtime.feeds.fakes import START, JumpingClock
 
 SECRET = "bm90IGEgcmVhbCBzZWNyZXQsIDMyIGJ5dGVzIGxvbmc="

@@ -347,7 +347,7 @@ async def test_a_feed_that_a_newer_connection_pushed_out_does_not_push_back_at_o
 
 
 async def address(feed: Feed) -> str:
-    wire = feed.wire()
+    wire = getattr(feed.wire(), "wire", feed.wire())  # of a wire that asks or pings over another one
     assert isinstance(wire, SocketWire)
     return wire.url if isinstance(wire.url, str) else await wire.url()
 
