@@ -184,6 +184,7 @@ _MAKERS = {
     "yahoo": ("yahoo", "yahoo"),
     "yahoo_stream": ("yahoo", "yahoo_stream"),
     "ccxt": ("ccxt_exchange", "ccxt"),
+    "openalgo": ("openalgo", "openalgo"),
     "replay": ("replay", "replay"),
     **{f"polygon_{cluster}": ("polygon", cluster) for cluster in CLUSTERS},
 }
