@@ -25,9 +25,9 @@ def reserved_port() -> Iterator[int]:
 
 
 @contextmanager
-def exchange(port: int, recording: Path) -> Iterator[Callable[[], None]]:
+def exchange(port: int, recording: Path, speed: float = SPEED) -> Iterator[Callable[[], None]]:
     """Runs it until the block ends; what it yields waits for the session's last frame."""
-    command = [sys.executable, "-m", "tests.vendors", "coinbase", "--port", str(port), "--speed", str(SPEED)]
+    command = [sys.executable, "-m", "tests.vendors", "coinbase", "--port", str(port), "--speed", str(speed)]
     command += ["--recording", str(recording)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
