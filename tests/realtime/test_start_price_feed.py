@@ -68,9 +68,7 @@ def test_a_product_without_a_currency_is_refused(settings: Any) -> None:
 
 
 def test_every_source_can_be_opened_from_the_settings(tmp_path: Path, settings: Any) -> None:
-    settings.POLYGON_API_KEY = settings.UPSTOX_ACCESS_TOKEN = "key"
-    settings.POLYGON_API_KEY = "key"
-    settings.OPENALGO_API_KEY = "key"
+    settings.POLYGON_API_KEY = settings.UPSTOX_ACCESS_TOKEN = settings.OPENALGO_API_KEY = "key"
     recording = write_frames(tmp_path / "frames.tsv", made_up(count=5))
     settings.CCXT_EXCHANGE = "kraken"
     for name in NAMES:
