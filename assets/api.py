@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from assets.calendars import calendar_named
 from assets.models import Asset, PriceBar, Split, normal_symbol
 from assets.open_bars import BarsTogether, read_open_bars
+from assets.redistribution import Viewer, viewer_of
 from assets.serializers import AssetSerializer, BarSerializer, parse_moment
 from assets.snapshots import read_quotes
 from assets.splits import restated_fields
@@ -26,16 +27,17 @@ from assets.stored_prices import read_splits, stored_prices
 log = logging.getLogger("personal_finance.realtime.assets")
 
 
-def last_quotes(symbols: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-    """Returns the last records that Redis has, in today's units.
+def last_quotes(symbols: Sequence[str], viewer: Viewer) -> Mapping[str, Mapping[str, Any]]:
+    """Returns the last records that Redis has and the viewer may see, in today's units.
 
     None while it is away, and then the stored prices serve.
     """
     try:
-        quotes = read_quotes(symbols)
+        found = read_quotes(symbols)
     except redis.RedisError as error:
         log.warning("last quotes not read, stored prices serve", extra={"error": str(error)})
         return {}
+    quotes = {symbol: quote for symbol, quote in found.items() if viewer.sees(quote.get("source", ""))}
     return _in_units_of(datetime.now(UTC), quotes)
 
 
@@ -96,10 +98,11 @@ class AssetList(generics.ListCreateAPIView[Asset]):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         page = self.paginate_queryset(self.get_queryset()) or []
+        viewer = viewer_of(request.user)
         context = {
             **self.get_serializer_context(),
-            "quotes": last_quotes([asset.symbol for asset in page]),
-            "stored": stored_prices(page, datetime.now(UTC)),
+            "quotes": last_quotes([asset.symbol for asset in page], viewer),
+            "stored": stored_prices(page, datetime.now(UTC), viewer),
         }
         return self.get_paginated_response(AssetSerializer(page, many=True, context=context).data)
 
@@ -122,10 +125,11 @@ class AssetDetail(generics.RetrieveAPIView[Asset]):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         asset = self.get_object()
+        viewer = viewer_of(request.user)
         context = {
             **self.get_serializer_context(),
-            "quotes": last_quotes([asset.symbol]),
-            "stored": stored_prices([asset], datetime.now(UTC)),
+            "quotes": last_quotes([asset.symbol], viewer),
+            "stored": stored_prices([asset], datetime.now(UTC), viewer),
         }
         return Response(AssetSerializer(asset, context=context).data)
 
@@ -154,7 +158,7 @@ class BarList(generics.ListAPIView[PriceBar]):
         for name, lookup in (("start", "start__gte"), ("end", "start__lt")):
             if (moment := _bound(name, query)) is not None:
                 bars = bars.filter(**{lookup: moment})
-        return bars.order_by("start")
+        return bars.visible_to(viewer_of(self.request.user)).order_by("start")
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         page = self.paginate_queryset(BarsTogether(self.get_queryset(), self._open_bars()))
@@ -167,11 +171,14 @@ class BarList(generics.ListAPIView[PriceBar]):
         except redis.RedisError as error:
             log.warning("open bars not read, stored ones serve", extra={"error": str(error)})
             return []
+        viewer = viewer_of(self.request.user)
         starts, ends = (_bound(name, query) for name in ("start", "end"))
         return [
             bar
             for bar in bars
-            if (starts is None or bar.start >= starts) and (ends is None or bar.start < ends)
+            if viewer.sees(bar.source)
+            and (starts is None or bar.start >= starts)
+            and (ends is None or bar.start < ends)
         ]
 
     def _asset(self) -> Asset:

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from assets.calendars import calendar_named
 from assets.models import Asset
+from assets.redistribution import Viewer
 from assets.sessions import Window, window
 from assets.splits import SplitEvent, ratio_between, restated
-from assets.stored_prices import previous_bars, read_splits
+from assets.stored_prices import last_price, previous_bars, read_splits
 
 
 class StoredBaseline(NamedTuple):
@@ -24,7 +25,7 @@ class StoredBaseline(NamedTuple):
     price: Decimal | None
 
 
-def closes_before(assets: Sequence[Asset], now: datetime) -> dict[int, StoredBaseline]:
+def closes_before(assets: Sequence[Asset], now: datetime, viewer: Viewer) -> dict[int, StoredBaseline]:
     """Returns the baseline of each asset, by its id, with a few queries for all of them.
 
     Where the session before has no bar, the newest earlier close serves, or a last price that is newer than it.
@@ -32,20 +33,31 @@ def closes_before(assets: Sequence[Asset], now: datetime) -> dict[int, StoredBas
     if not assets:
         return {}
     windows = {name: window(calendar_named(name), now) for name in {asset.calendar for asset in assets}}
-    bars = previous_bars(assets, now)
+    bars = previous_bars(assets, now, viewer)
     splits = read_splits([asset.pk for asset in assets])
     return {
-        asset.pk: _baseline(asset, windows[asset.calendar], bars.get(asset.pk), splits.get(asset.pk, ()))
+        asset.pk: _baseline(
+            asset,
+            windows[asset.calendar],
+            last_price(asset, viewer),
+            bars.get(asset.pk),
+            splits.get(asset.pk, ()),
+        )
         for asset in assets
     }
 
 
 def _baseline(
-    asset: Asset, found: Window, bar: tuple[datetime, Decimal] | None, splits: Sequence[SplitEvent]
+    asset: Asset,
+    found: Window,
+    last: tuple[Decimal | None, datetime | None],
+    bar: tuple[datetime, Decimal] | None,
+    splits: Sequence[SplitEvent],
 ) -> StoredBaseline:
     known: list[tuple[datetime, Decimal]] = []
-    if asset.current_price is not None and asset.price_as_of is not None and asset.price_as_of <= found.at:
-        known.append((asset.price_as_of, asset.current_price))
+    price, as_of = last
+    if price is not None and as_of is not None and as_of <= found.at:
+        known.append((as_of, price))
     if bar is not None:
         start, close = bar
         ended = calendar_named(asset.calendar).session_at(start).close

@@ -16,6 +16,7 @@ from django.utils import timezone
 from assets.calendar_names import validate_calendar, zone_of
 from assets.fields import ExactDecimalField, validate_currency
 from assets.rates import MINOR_UNITS
+from assets.redistribution import Viewer
 
 SYMBOL = re.compile(r"[A-Z0-9._:|/^=-]{1,64}")
 
@@ -208,6 +209,9 @@ class PriceBarQuerySet(models.QuerySet["PriceBar"]):
         """Daily bars of sessions that began before `session_start`, newest first."""
         return self.daily().filter(start__lt=session_start).order_by("-start")
 
+    def visible_to(self, viewer: Viewer) -> "PriceBarQuerySet":
+        return self if viewer.sources is None else self.filter(source__in=viewer.sources)
+
     def bulk_create(self, objs: Iterable["PriceBar"], *args: Any, **kwargs: Any) -> list["PriceBar"]:
         if kwargs.get("update_fields"):
             kwargs["update_fields"] = [*kwargs["update_fields"], "updated_at"]
@@ -259,6 +263,9 @@ class PriceBar(models.Model):
 
 
 class TickQuerySet(models.QuerySet["Tick"]):
+    def visible_to(self, viewer: Viewer) -> "TickQuerySet":
+        return self if viewer.sources is None else self.filter(source__in=viewer.sources)
+
     def between(self, start: datetime | None, end: datetime | None) -> "TickQuerySet":
         """Those with a time of their own from `start` (inclusive) to `end` (exclusive), oldest first."""
         found = self

@@ -17,7 +17,9 @@ import redis
 from assets.calendars import calendar_named
 from assets.models import Asset, AssetClass, PriceBar
 from assets.rates import OLDEST, ONE, LastPrice, Pair, RatePoint, Rates
+from assets.redistribution import Viewer
 from assets.snapshots import read_quotes
+from assets.stored_prices import last_price
 
 log = logging.getLogger("personal_finance.realtime.assets")
 
@@ -41,7 +43,9 @@ def rate_symbols(currencies: Iterable[str], base: str) -> frozenset[str]:
     return frozenset(symbol for currency in currencies for symbol in rates.legs(currency, base))
 
 
-def live_rates(currencies: Iterable[str], base: str, now: datetime | None = None) -> dict[str, RatePoint]:
+def live_rates(
+    currencies: Iterable[str], base: str, viewer: Viewer, now: datetime | None = None
+) -> dict[str, RatePoint]:
     """Returns what one unit of each currency is worth now, by the last prices; those without a rate are left out."""
     wanted, moment = set(currencies), now or datetime.now(UTC)
     pairs = pair_assets() if wanted - {base} else []
@@ -50,7 +54,7 @@ def live_rates(currencies: Iterable[str], base: str, now: datetime | None = None
     symbols = {symbol for currency in wanted for symbol in rates.legs(currency, base)}
     quotes = _quotes(sorted(symbols))
     for asset in pairs:
-        point = _last_price(asset, quotes.get(asset.symbol)) if asset.symbol in symbols else None
+        point = _last_price(asset, quotes.get(asset.symbol), viewer) if asset.symbol in symbols else None
         if point is not None:
             points[asset.symbol] = point
     found = {currency: rates.rate(currency, base, moment) for currency in sorted(wanted)}
@@ -65,17 +69,16 @@ def _quotes(symbols: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         return {}
 
 
-def _last_price(asset: Asset, quote: Mapping[str, Any] | None) -> LastPrice | None:
-    if quote is not None:
+def _last_price(asset: Asset, quote: Mapping[str, Any] | None, viewer: Viewer) -> LastPrice | None:
+    if quote is not None and viewer.sees(quote.get("source", "")):
         return LastPrice(Decimal(quote["price"]), datetime.fromisoformat(quote["as_of"]))
-    if asset.current_price is None or asset.price_as_of is None:
-        return None
-    return LastPrice(asset.current_price, asset.price_as_of)
+    price, as_of = last_price(asset, viewer)
+    return None if price is None or as_of is None else LastPrice(price, as_of)
 
 
-def rate_at(currency: str, base: str, moment: datetime) -> RatePoint | None:
+def rate_at(currency: str, base: str, moment: datetime, viewer: Viewer) -> RatePoint | None:
     """Returns the newest stored rate with a time at or before `moment`, at most four days older; None if none is."""
-    return PastRates(moment, moment).rate(currency, base, moment)
+    return PastRates(moment, moment, viewer).rate(currency, base, moment)
 
 
 class PastRates:
@@ -83,10 +86,11 @@ class PastRates:
 
     Args:
         first, last: the stretch.
+        viewer: whom they are read for.
     """
 
-    def __init__(self, first: datetime, last: datetime) -> None:
-        self._history = _History(first, last)
+    def __init__(self, first: datetime, last: datetime, viewer: Viewer) -> None:
+        self._history = _History(first, last, viewer)
 
     @cached_property
     def _rates(self) -> Rates:
@@ -103,8 +107,9 @@ class PastRates:
 class _History(Mapping[str, LastPrice]):
     """The prices of pairs by symbol, as they were at `moment`."""
 
-    def __init__(self, first: datetime, last: datetime) -> None:
+    def __init__(self, first: datetime, last: datetime, viewer: Viewer) -> None:
         self.moment = last
+        self._viewer = viewer
         self._first, self._last = first, last
         self._prices: dict[str, list[LastPrice]] = {}
 
@@ -130,13 +135,16 @@ class _History(Mapping[str, LastPrice]):
     def _read(self, asset: Asset) -> list[LastPrice]:
         # Sorting is stable: of one moment a session's close counts, and not the minute that ended with it.
         prices = [*self._minutes(asset), *self._days(asset)]
-        if asset.current_price is not None and asset.price_as_of is not None:
-            prices.append(LastPrice(asset.current_price, asset.price_as_of))
+        price, as_of = last_price(asset, self._viewer)
+        if price is not None and as_of is not None:
+            prices.append(LastPrice(price, as_of))
         return sorted(prices, key=_time)
 
     def _minutes(self, asset: Asset) -> list[LastPrice]:
         """The last minute that had ended when the stretch begins, and those that end within it."""
-        bars = asset.bars.filter(interval=PriceBar.Interval.MINUTE)
+        bars = PriceBar.objects.filter(asset=asset, interval=PriceBar.Interval.MINUTE).visible_to(
+            self._viewer
+        )
         begin = self._first - MINUTE
         rows = list(bars.filter(start__lte=begin, start__gte=begin - OLDEST).order_by("-start")[:1])
         if self._last > self._first:
@@ -147,8 +155,11 @@ class _History(Mapping[str, LastPrice]):
         """The closes of sessions; the running one's is later than any moment that is asked for."""
         calendar = calendar_named(asset.calendar)
         begin = self._first - OLDEST - LONGEST_SESSION
-        bars = asset.bars.filter(interval=PriceBar.Interval.DAY, start__gte=begin, start__lt=self._last)
-        return [LastPrice(bar.close, calendar.session_at(bar.start).close) for bar in bars]
+        bars = PriceBar.objects.daily().filter(asset=asset, start__gte=begin, start__lt=self._last)
+        return [
+            LastPrice(bar.close, calendar.session_at(bar.start).close)
+            for bar in bars.visible_to(self._viewer)
+        ]
 
 
 def _time(price: LastPrice) -> datetime:

@@ -217,7 +217,11 @@ class AssetSerializer(serializers.ModelSerializer[Asset]):
     @extend_schema_field({"type": "string", "format": "date-time", "nullable": True})
     def get_price_as_of(self, asset: Asset) -> datetime | str | None:
         quote = self._quote(asset)
-        return quote["as_of"] if quote else asset.price_as_of
+        if quote:
+            as_of: str = quote["as_of"]
+            return as_of
+        stored = self._stored(asset)
+        return asset.price_as_of if stored is not None and stored.price is not None else None
 
     @extend_schema_field({"type": "number", "nullable": True})
     def get_previous_close(self, asset: Asset) -> Decimal | None:

@@ -15,6 +15,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from assets.calendars import calendar_named
 from assets.hours import Hours, hours_at, is_stale, session_of_day
 from assets.models import Asset, PriceBar, Split
+from assets.redistribution import Viewer
 from assets.sessions import Phase
 from assets.splits import SplitEvent, newest_until, ratio_between, restated, shown_close
 
@@ -46,7 +47,9 @@ def read_splits(asset_ids: "Sequence[int] | QuerySet[Asset, Any]") -> dict[int, 
     return {asset_id: tuple(splits) for asset_id, splits in found.items()}
 
 
-def previous_bars(assets: Iterable[Asset], now: datetime) -> dict[int, tuple[datetime, Decimal]]:
+def previous_bars(
+    assets: Iterable[Asset], now: datetime, viewer: Viewer
+) -> dict[int, tuple[datetime, Decimal]]:
     """Returns the start and the close, as it was traded, of each asset's newest daily bar of an earlier session."""
     by_calendar: dict[str, list[int]] = defaultdict(list)
     for asset in assets:
@@ -56,7 +59,7 @@ def previous_bars(assets: Iterable[Asset], now: datetime) -> dict[int, tuple[dat
         calendar = calendar_named(name)
         # Not the current session's open: a bar of the same day, stored while the calendar was another, is before it.
         ended = calendar.before(calendar.session_at(now)).close
-        bars = PriceBar.objects.filter(asset=OuterRef("pk")).last_closed_before(ended)
+        bars = PriceBar.objects.filter(asset=OuterRef("pk")).last_closed_before(ended).visible_to(viewer)
         rows = Asset.objects.filter(id__in=ids).annotate(
             start=Subquery(bars.values("start")[:1]), close=Subquery(bars.values("close")[:1])
         )
@@ -67,36 +70,54 @@ def previous_bars(assets: Iterable[Asset], now: datetime) -> dict[int, tuple[dat
 
 
 def stored_prices(
-    assets: Sequence[Asset], now: datetime, splits: Mapping[int, Sequence[SplitEvent]] | None = None
+    assets: Sequence[Asset],
+    now: datetime,
+    viewer: Viewer,
+    splits: Mapping[int, Sequence[SplitEvent]] | None = None,
 ) -> dict[int, StoredPrice]:
-    """Returns what is stored of each asset, by its id.
+    """Returns what is stored of each asset, by its id; without what the viewer may not see.
 
     Args:
         splits: those of the assets, for a caller that has read them already.
     """
     if splits is None:
         splits = read_splits([asset.pk for asset in assets]) if assets else {}
-    bars = previous_bars(assets, now)
+    bars = previous_bars(assets, now, viewer)
     hours = {name: hours_at(calendar_named(name), now) for name in {asset.calendar for asset in assets}}
     return {
-        asset.pk: _shown(asset, splits.get(asset.pk, ()), bars.get(asset.pk), hours[asset.calendar], now)
+        asset.pk: _shown(
+            *last_price(asset, viewer),
+            asset,
+            splits.get(asset.pk, ()),
+            bars.get(asset.pk),
+            hours[asset.calendar],
+            now,
+        )
         for asset in assets
     }
 
 
+def last_price(asset: Asset, viewer: Viewer) -> tuple[Decimal | None, datetime | None]:
+    """Returns the stored price as it was traded, and its time; both None where the viewer may not see it."""
+    is_visible = asset.current_price is not None and viewer.sees(asset.price_source)
+    return (asset.current_price, asset.price_as_of) if is_visible else (None, None)
+
+
 def _shown(
+    raw: Decimal | None,
+    as_of: datetime | None,
     asset: Asset,
     splits: Sequence[SplitEvent],
     bar: tuple[datetime, Decimal] | None,
     hours: Hours,
     now: datetime,
 ) -> StoredPrice:
-    raw, as_of, close = asset.current_price, asset.price_as_of, None
+    close = None
     ratio = ratio_between(splits, as_of, now) if raw is not None and as_of is not None else None
     if bar is not None:
         ended = session_of_day(calendar_named(asset.calendar), bar[0]).close
         close = shown_close(bar[1], ended, splits, now, raw if ratio is not None else None)
-    heard = asset.last_updated or as_of
+    heard = None if raw is None else asset.last_updated or as_of
     timeout = timedelta(seconds=settings.REALTIME_CACHE_TIMEOUT)
     return StoredPrice(
         price=raw if raw is None or ratio is None else restated(raw, ratio),

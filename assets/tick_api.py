@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from assets.api import find_asset
 from assets.fields import plain
 from assets.models import Tick, TickQuerySet
+from assets.redistribution import Viewer, viewer_of
 from assets.serializers import ExactDecimal, Moment, parse_moment
 
 COLUMNS = ("as_of", "received_at", "source", "kind", "price", "quantity", "side", "trade_id", "bid", "ask")
@@ -49,8 +50,8 @@ class _Echo:
         return line
 
 
-def asked_ticks(symbol: str, query: Mapping[str, str]) -> TickQuerySet:
-    ticks = Tick.objects.filter(asset=find_asset(symbol))
+def asked_ticks(symbol: str, query: Mapping[str, str], viewer: Viewer) -> TickQuerySet:
+    ticks = Tick.objects.filter(asset=find_asset(symbol)).visible_to(viewer)
     if source := query.get("source"):
         ticks = ticks.filter(source=source)
     if kind := query.get("kind"):
@@ -78,7 +79,7 @@ class TickList(generics.ListAPIView[Tick]):
     queryset = Tick.objects.none()
 
     def get_queryset(self) -> TickQuerySet:
-        return asked_ticks(self.kwargs["symbol"], self.request.query_params)
+        return asked_ticks(self.kwargs["symbol"], self.request.query_params, viewer_of(self.request.user))
 
 
 class TickFile(generics.GenericAPIView[Tick]):
@@ -91,7 +92,7 @@ class TickFile(generics.GenericAPIView[Tick]):
         parameters=[*PARAMETERS, OpenApiParameter("format", exclude=True)],
     )
     def get(self, request: Request, symbol: str) -> StreamingHttpResponse:
-        lines = csv_lines(asked_ticks(symbol, request.query_params))
+        lines = csv_lines(asked_ticks(symbol, request.query_params, viewer_of(request.user)))
         response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="ticks.csv"'
         return response

@@ -21,6 +21,7 @@ from time import process_time
 
 from msgspec.structs import replace
 
+from assets.redistribution import EVERYTHING
 from portfolio.models import Portfolio
 from portfolio.prices import price_points
 from portfolio.valuation import PricePoint, value
@@ -44,7 +45,7 @@ def encoded(holdings: Holdings, prices: Prices) -> None:
 def seconds_a_position(passes: int, ids: Collection[int]) -> list[float]:
     """Returns what a position takes to be valued, and to be valued and encoded."""
     held = [portfolio.holdings() for portfolio in Portfolio.objects.filter(pk__in=ids)]
-    prices = price_points({symbol for holdings in held for symbol in holdings.symbols})
+    prices = price_points({symbol for holdings in held for symbol in holdings.symbols}, EVERYTHING)
     positions = sum(len(holdings.positions) for holdings in held)
     return [
         median(seconds_of(work, held, moved(prices, number)) for number in range(passes)) / positions

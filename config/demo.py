@@ -17,6 +17,7 @@ from django.db.models import Q
 from assets.market import Bar
 from assets.models import Asset, FeedSymbol, PriceBar
 from assets.rates_store import rate_at
+from assets.redistribution import any_user
 from config import logins
 from portfolio.booking import complete
 from portfolio.models import Portfolio, Transaction, WatchlistItem
@@ -228,6 +229,6 @@ def _fill_trade(row: Transaction, asset: Asset, size: Decimal, market: Simulated
 
 
 def _fill_conversion(row: Transaction, currency: str) -> None:
-    rate = rate_at(row.currency, currency, row.time)
+    rate = rate_at(row.currency, currency, row.time, any_user())
     assert row.amount is not None and rate is not None  # the pairs' bars come first
     row.to_currency, row.to_amount = currency, (row.amount * rate.value).quantize(CENT)

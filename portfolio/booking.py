@@ -70,7 +70,11 @@ def complete(entry: Transaction, rates: PastRates | None = None) -> None:
     if found:
         raise ValidationError(found)
     if entry.portfolio_id:
-        _freeze(entry, entry.portfolio.currency, rates or PastRates(entry.time, entry.time))
+        _freeze(
+            entry,
+            entry.portfolio.currency,
+            rates or PastRates(entry.time, entry.time, entry.portfolio.viewer),
+        )
 
 
 def _is_filled(entry: Transaction, name: str) -> bool:
@@ -200,7 +204,7 @@ def change_currency(portfolio: Portfolio, currency: str) -> None:
     old, portfolio.currency = portfolio.currency, currency
     portfolio.save(update_fields=["currency"])
     rows = list(portfolio.transactions.in_order().with_assets())
-    rates = PastRates(rows[0].time, rows[-1].time) if rows else None
+    rates = PastRates(rows[0].time, rows[-1].time, portfolio.viewer) if rows else None
     for row in rows:
         assert rates is not None
         row.portfolio = portfolio

@@ -20,6 +20,7 @@ from assets.calendars import calendar_named
 from assets.models import Asset, FeedSymbol, PriceBar
 from assets.rates import Rates
 from assets.rates_store import pair_assets, pair_of
+from assets.redistribution import Viewer
 from assets.sessions import Calendar
 from portfolio.arithmetic import ZERO
 from portfolio.books import Books
@@ -55,7 +56,7 @@ def days_of(portfolio: Portfolio, now: datetime | None = None) -> list[DayValue]
     first = first_day(books, zone)
     if first is None:
         return [DayValue(today, ZERO)]
-    market = _Market(books)
+    market = _Market(books, portfolio.viewer)
     kept = [day for day in _still_valid(portfolio, history, market, first) if day.date < today]
     start = kept[-1].date + DAY if kept else first
     days = daily_values(
@@ -136,7 +137,8 @@ class _Listed(NamedTuple):
 class _Market:
     """The assets and pairs that have a say in a portfolio's value, and their stored closes."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, viewer: Viewer) -> None:
+        self._viewer = viewer
         pairs = [pair_of(asset) for asset in pair_assets()]
         rates = Rates(pairs, {})
         currencies = {account.currency for account in books.accounts.values()} | books.cash.keys()
@@ -168,7 +170,7 @@ class _Market:
             if at <= now:
                 points[listed.symbol].append(Close(at, price))
         pairs = {pair.symbol for pair in self.pairs}
-        for symbol, point in price_points({*self._held, *pairs}).items():
+        for symbol, point in price_points({*self._held, *pairs}, self._viewer).items():
             # A rate is as old as it is; a price counts as long as there is no other.
             at = min(point.as_of, now) if symbol in pairs else now
             if symbol in points and (not points[symbol] or points[symbol][-1].at < at):
@@ -178,7 +180,7 @@ class _Market:
     def _bars(self, begin: datetime) -> list[tuple[int, datetime, Decimal]]:
         """Each asset's daily bars from a little before `begin` on, and the last one before those; oldest first."""
         begin -= CLOSE_GOOD_FOR
-        daily = PriceBar.objects.daily()
+        daily = PriceBar.objects.daily().visible_to(self._viewer)
         before = daily.filter(asset=OuterRef("pk"), start__lt=begin).order_by("-start")
         older = Asset.objects.filter(pk__in=self._assets).annotate(
             last=Subquery(before.values("start")[:1]), close=Subquery(before.values("close")[:1])

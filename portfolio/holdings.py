@@ -13,6 +13,7 @@ from assets.baselines import closes_before
 from assets.calendars import calendar_named
 from assets.models import Asset
 from assets.rates_store import PastRates, live_rates
+from assets.redistribution import Viewer
 from assets.sessions import FX_DAYS, window
 from portfolio.books import Books
 from portfolio.models import Portfolio
@@ -27,7 +28,7 @@ def load(portfolio: Portfolio, now: datetime | None = None) -> Holdings:
     books = portfolio.replay(portfolio.rows(), until=now)
     symbols, currencies = needs(books)
     assets = list(Asset.objects.filter(symbol__in=symbols))
-    baselines = _baselines(books, assets, currencies, now)
+    baselines = _baselines(books, assets, currencies, now, portfolio.viewer)
     return hold(facts_of(portfolio), books, {a.symbol: asset_facts(a) for a in assets}, baselines, now)
 
 
@@ -35,8 +36,9 @@ def valuation_now(portfolio: Portfolio, now: datetime | None = None) -> Valuatio
     """Values the portfolio at the last prices and rates; raises LedgerError as `load` does."""
     now = now or timezone.now()
     holdings = load(portfolio, now)
-    rates = live_rates(holdings.currencies, holdings.currency, now)
-    return value(holdings, price_points(holdings.symbols), rates, now)
+    viewer = portfolio.viewer
+    rates = live_rates(holdings.currencies, holdings.currency, viewer, now)
+    return value(holdings, price_points(holdings.symbols, viewer), rates, now)
 
 
 def facts_of(portfolio: Portfolio) -> PortfolioFacts:
@@ -59,12 +61,12 @@ def asset_facts(asset: Asset) -> AssetFacts:
 
 
 def _baselines(
-    books: Books, assets: list[Asset], currencies: frozenset[str], now: datetime
+    books: Books, assets: list[Asset], currencies: frozenset[str], now: datetime, viewer: Viewer
 ) -> dict[str, Baseline]:
-    closes = closes_before(assets, now)
+    closes = closes_before(assets, now, viewer)
     fx_day = window(FX_DAYS, now)
     moments = [fx_day.at, *(close.at for close in closes.values())]
-    rates = PastRates(min(moments), max(moments))
+    rates = PastRates(min(moments), max(moments), viewer)
 
     def rate(currency: str, moment: datetime) -> Decimal | None:
         point = rates.rate(currency, books.base, moment)

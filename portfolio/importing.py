@@ -202,7 +202,8 @@ def _check(
     newest = max((row.order[1] for row in ledger), default=0)
     # The rates of the whole file are read once.
     moments = [moment for one in new if (moment := _roughly(one.draft)) is not None]
-    rates = PastRates(min(moments) - DAY, max(moments) + DAY) if moments else PastRates(EVER, EVER)
+    first, last = (min(moments) - DAY, max(moments) + DAY) if moments else (EVER, EVER)
+    rates = PastRates(first, last, portfolio.viewer)
     # The ids that they will have if all goes well; only their order counts.
     ids = {one.draft.row: newest + n for n, one in enumerate(new, start=1) if one.draft.row is not None}
     lines: dict[int, int] = {}

@@ -17,6 +17,7 @@ from django.db import models, transaction
 
 from assets.fields import ExactDecimalField, validate_currency
 from assets.models import Asset
+from assets.redistribution import Viewer, viewer_of
 from portfolio.daily import day_of
 from portfolio.ledger import Books, Row, replay
 from portfolio.receipt_store import ReceiptSegment
@@ -100,6 +101,11 @@ class Portfolio(models.Model):
         from portfolio.holdings import load
 
         return load(self, now)
+
+    @property
+    def viewer(self) -> Viewer:
+        """What its owner may see; it is valued by nothing else, whoever asks."""
+        return viewer_of(self.user)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -7,17 +7,18 @@ from typing import Any
 
 from assets.api import last_quotes
 from assets.models import Asset
+from assets.redistribution import Viewer
 from assets.stored_prices import MANUAL, stored_prices
 from portfolio.valuation import PricePoint
 
 
-def price_points(symbols: Iterable[str]) -> dict[str, PricePoint]:
-    """Returns the last price of each asset that has one."""
+def price_points(symbols: Iterable[str], viewer: Viewer) -> dict[str, PricePoint]:
+    """Returns the last price of each asset that has one which the viewer may see."""
     wanted = sorted(symbols)
-    points = {symbol: point_of(record) for symbol, record in last_quotes(wanted).items()}
+    points = {symbol: point_of(record) for symbol, record in last_quotes(wanted, viewer).items()}
     missing = [symbol for symbol in wanted if symbol not in points]
     if missing:
-        points |= _stored(missing)
+        points |= _stored(missing, viewer)
     return points
 
 
@@ -37,9 +38,9 @@ def point_of(record: Mapping[str, Any]) -> PricePoint:
     )
 
 
-def _stored(symbols: list[str]) -> dict[str, PricePoint]:
+def _stored(symbols: list[str], viewer: Viewer) -> dict[str, PricePoint]:
     assets = list(Asset.objects.filter(symbol__in=symbols, price_as_of__isnull=False))
-    prices = stored_prices(assets, datetime.now(UTC))
+    prices = stored_prices(assets, datetime.now(UTC), viewer)
     return {
         asset.symbol: PricePoint(
             price=stored.price,

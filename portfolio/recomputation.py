@@ -28,6 +28,8 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     held_at: datetime
     ledger_row: int | None
     baselines: Mapping[str, Baseline]
+    # Of the prices of that moment these sources' were seen; None: all.
+    sources: frozenset[str] | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -36,7 +38,8 @@ _decode_price = msgspec.msgpack.Decoder(PricePoint).decode
 _decode_rate = msgspec.msgpack.Decoder(RatePoint).decode
 
 
-def basis_of(holdings: Holdings) -> bytes:
+def basis_of(holdings: Holdings, sources: frozenset[str] | None) -> bytes:
+    """Returns a receipt's basis; `sources` are those whose prices may be in it, None: all."""
     return _encode(
         Basis(
             facts=holdings.facts,
@@ -44,6 +47,7 @@ def basis_of(holdings: Holdings) -> bytes:
             held_at=holdings.now,
             ledger_row=holdings.ledger_row,
             baselines=holdings.baselines,
+            sources=sources,
         )
     )
 
@@ -71,7 +75,9 @@ def read(receipt: Receipt) -> tuple[Basis, Inputs]:
     prices, rates = {}, {}
     for key, entry in receipt.prices.items():
         if not key.startswith(_RATE):
-            prices[key] = _decode_price(entry)
+            point = _decode_price(entry)
+            if basis.sources is None or point.source in basis.sources:
+                prices[key] = point
         elif key.endswith(suffix):
             rates[key.removeprefix(prefix).removesuffix(suffix)] = _decode_rate(entry)
     inputs = Inputs(

@@ -28,7 +28,10 @@ def with_receipt(portfolio: Portfolio) -> tuple[Valuation, str]:
     """Values the portfolio now and keeps what that was computed from; returns the receipt's id beside it."""
     valuation = valuation_now(portfolio)
     segment = issue_alone(
-        portfolio.pk, basis_of(valuation.holdings), microseconds(valuation.valued_at), entries_of(valuation)
+        portfolio.pk,
+        basis_of(valuation.holdings, portfolio.viewer.sources),
+        microseconds(valuation.valued_at),
+        entries_of(valuation),
     )
     receipt_store.save(segment)
     return valuation, receipt_id(segment.writer, segment.last)
@@ -61,8 +64,9 @@ class ValuedLot(NamedTuple):
 def lots_of(portfolio: Portfolio, now: datetime) -> list[ValuedLot]:
     """Returns the open lots of every position, oldest first."""
     accounts = portfolio.replay(portfolio.rows(), until=now).accounts
-    points = price_points(accounts)
-    rates = live_rates({account.currency for account in accounts.values()}, portfolio.currency, now)
+    viewer = portfolio.viewer
+    points = price_points(accounts, viewer)
+    rates = live_rates({account.currency for account in accounts.values()}, portfolio.currency, viewer, now)
     found = []
     with localcontext(EXACT):
         for symbol, account in sorted(accounts.items()):

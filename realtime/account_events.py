@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
+from assets.redistribution import owner_id
 from realtime.connections import Connection
 from realtime.database import UNAVAILABLE, in_database
 from realtime.protocol import encode, envelope
-from realtime.redistribution import owner_id
 
 log = logging.getLogger("personal_finance.realtime.hub")
 
@@ -61,7 +61,7 @@ class AccountEvents:
     async def _find_owner(self, source: str) -> None:
         owner = Owner(None, self._clock())
         try:
-            owner = self._owners[source] = Owner(await in_database(owner_id, source), self._clock())
+            owner = self._owners[source] = Owner(await in_database(owner_id), self._clock())
         except UNAVAILABLE as error:
             # Never to whom it belonged before; the list over REST still has them.
             log.error("account events not sent", extra={"source": source, "error": repr(error)})

@@ -23,6 +23,7 @@ from rest_framework.views import APIView
 from assets.api import find_asset, last_quotes
 from assets.calendars import calendar_named
 from assets.models import Asset, PriceBar
+from assets.redistribution import EVERYTHING, is_owner, viewer_like
 from assets.serializers import ExactDecimal, Moment
 from assets.snapshots import connection
 from assets.stored_prices import stored_prices
@@ -33,7 +34,6 @@ from realtime.catalog import stored_record
 from realtime.jobs import JobState, read_job, request_update
 from realtime.manual_price import publish_manual_price
 from realtime.models import SCOPES, AccessToken
-from realtime.redistribution import owner_id
 from realtime.tokens import new_token
 
 log = logging.getLogger("personal_finance.realtime.api")
@@ -184,7 +184,7 @@ def set_price(asset: Asset, price: Decimal, as_of: datetime) -> bool:
 
 
 def _last_as_of(asset: Asset) -> datetime | None:
-    record = last_quotes([asset.symbol]).get(asset.symbol)
+    record = last_quotes([asset.symbol], EVERYTHING).get(asset.symbol)
     known = [asset.price_as_of, datetime.fromisoformat(record["as_of"]) if record else None]
     return max((moment for moment in known if moment is not None), default=None)
 
@@ -203,7 +203,7 @@ def _store_close(asset: Asset, price: Decimal, as_of: datetime) -> None:
 
 def _send(asset: Asset) -> None:
     asset.refresh_from_db()
-    record = stored_record(asset, stored_prices([asset], datetime.now(UTC))[asset.pk])
+    record = stored_record(asset, stored_prices([asset], datetime.now(UTC), viewer_like(MANUAL))[asset.pk])
     assert record is not None  # it has just been stored
     try:
         publish_manual_price(record)
@@ -237,7 +237,7 @@ class AccountEventList(APIView):
         source = request.query_params.get("source", "")
         if not source:
             raise serializers.ValidationError({"source": "expected the name of a source"})
-        if owner_id(source) != cast(User, request.user).pk:
+        if not is_owner(request.user):
             return Response([])
         try:
             texts: Any = connection().lrange(account_key(source), 0, -1)

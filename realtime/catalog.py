@@ -14,6 +14,7 @@ from msgspec import UNSET
 from assets.calendars import calendar_named
 from assets.market import change_since
 from assets.models import Asset
+from assets.redistribution import viewer_like
 from assets.sessions import AROUND_THE_CLOCK, Calendar
 from assets.splits import SplitEvent
 from assets.stored_prices import StoredPrice, read_splits, stored_prices
@@ -106,7 +107,10 @@ def load_assets(symbols: Iterable[str]) -> dict[str, KnownAsset]:
     now = datetime.now(UTC)
     assets = list(Asset.objects.filter(symbol__in=list(symbols)).prefetch_related("feed_symbols"))
     splits = read_splits([asset.pk for asset in assets])
-    prices = stored_prices(assets, now, splits)
+    prices: dict[int, StoredPrice] = {}
+    for viewer in {viewer_like(asset.price_source) for asset in assets}:
+        alike = [asset for asset in assets if viewer_like(asset.price_source) == viewer]
+        prices |= stored_prices(alike, now, viewer, splits)
     return {
         asset.symbol: KnownAsset(
             asset.symbol,

@@ -387,14 +387,17 @@ class RealtimeConsumer(AsyncConsumer):
     async def _mark_pending(
         self, results: Mapping[str, dict[str, Any]], assets: Iterable[KnownAsset]
     ) -> None:
-        pending = await self._hub.last_values.without_price(assets)
+        pending = await self._hub.last_values.without_price(assets, self._connection.identity.viewer)
         for result in results.values():
             if result["status"] == "ok" and result["symbol"] in pending:
                 result["status"] = "pending"
 
     async def _read_daily_bars(self, symbols: Iterable[str]) -> dict[str, str]:
         try:
-            return await in_database(read_daily_bars, symbols, self._connection.outbox.options.numbers)
+            connection = self._connection
+            return await in_database(
+                read_daily_bars, symbols, connection.outbox.options.numbers, connection.identity.viewer
+            )
         except UNAVAILABLE:
             return dict.fromkeys(symbols, UNKNOWN)
 

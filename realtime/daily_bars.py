@@ -10,6 +10,7 @@ from typing import Any
 from assets.calendars import calendar_named
 from assets.hours import session_of_day
 from assets.models import Asset, PriceBar
+from assets.redistribution import Viewer
 from assets.splits import as_traded, ratio_between, restated
 from assets.stored_prices import read_splits
 from realtime.protocol import Numbers, encode, wire_time
@@ -18,13 +19,14 @@ DAYS = 30
 UNKNOWN = '"daily_bars":null,"bars_complete":false'  # the database does not answer
 
 
-def read_daily_bars(symbols: Iterable[str], numbers: Numbers) -> dict[str, str]:
+def read_daily_bars(symbols: Iterable[str], numbers: Numbers, viewer: Viewer) -> dict[str, str]:
     """Returns the fields `daily_bars`, oldest first, and `bars_complete` of each asset as JSON without its braces."""
     assets = list(Asset.objects.filter(symbol__in=list(symbols)))
     splits, now = read_splits([asset.pk for asset in assets]), datetime.now(UTC)
     found = {}
     for asset in assets:
-        rows = asset.bars.filter(interval=PriceBar.Interval.DAY).order_by("-start")[:DAYS]
+        daily = PriceBar.objects.daily().filter(asset=asset).visible_to(viewer)
+        rows = daily.order_by("-start")[:DAYS]
         bars = [_shown(bar, asset, splits.get(asset.pk, ()), now) for bar in reversed(rows)]
         found[asset.symbol] = encode({"daily_bars": bars, "bars_complete": len(bars) == DAYS}, numbers)[1:-1]
     return found

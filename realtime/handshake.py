@@ -6,7 +6,7 @@ refused; a token needs none.
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
@@ -28,6 +28,7 @@ from django.utils.crypto import constant_time_compare
 from django.utils.http import is_same_domain
 from django.utils.module_loading import import_string
 
+from assets.redistribution import Viewer, anybody, viewer_of
 from realtime.models import AccessToken
 from realtime.protocol import CloseCode
 from realtime.tokens import find_token
@@ -54,6 +55,7 @@ class Identity:
     session_key: str | None = None
     token_id: int | None = None
     may_stream: bool = True  # whether this credential is allowed on the WebSocket at all
+    viewer: Viewer = field(default_factory=anybody, compare=False)
 
     @property
     def is_authenticated(self) -> bool:
@@ -184,14 +186,21 @@ def _identity_of_token(text: str) -> Identity:
     token = find_token(text)
     if token is None:
         raise Refused(401, "this token is not valid")
-    return Identity(user_id=token.user_id, token_id=token.pk, may_stream="stream" in token.scopes)
+    return Identity(
+        user_id=token.user_id,
+        token_id=token.pk,
+        may_stream="stream" in token.scopes,
+        viewer=viewer_of(token.user),
+    )
 
 
 def _identity_of(session: SessionBase | Exception, users: Mapping[Any, Any]) -> Identity:
     if isinstance(session, Exception):
         raise session
     user = _user(session, users)
-    return anonymous() if user is None else Identity(user_id=user.pk, session_key=session.session_key)
+    if user is None:
+        return anonymous()
+    return Identity(user_id=user.pk, session_key=session.session_key, viewer=viewer_of(user))
 
 
 def anonymous() -> Identity:

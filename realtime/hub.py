@@ -209,10 +209,12 @@ class Hub:
         known: dict[str, Payload] = {}
         unknown: set[str] = set()
         for symbol in symbols:
-            payload = self.topics[symbol].payload(
-                connection.subscriptions[symbol], connection.outbox.options.numbers
-            )
-            if payload is None or not self._is_current(self.topics[symbol]):
+            topic = self.topics[symbol]
+            if topic.is_hidden_from(connection.identity.viewer):
+                connection.asked_at.setdefault(symbol, self.clock())
+                continue
+            payload = topic.payload(connection.subscriptions[symbol], connection.outbox.options.numbers)
+            if payload is None or not self._is_current(topic):
                 unknown.add(symbol)
             else:
                 known[symbol] = payload

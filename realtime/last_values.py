@@ -16,6 +16,7 @@ import redis.exceptions
 from django.conf import settings
 
 from assets.hours import hours_at, is_stale
+from assets.redistribution import Viewer
 from assets.sessions import AROUND_THE_CLOCK
 from assets.splits import restated_fields
 from realtime.bus import MANUAL, UNREACHABLE, WebBus
@@ -91,20 +92,25 @@ class LastValues:
             mode, topic = connection.subscriptions.get(symbol), self._topics.get(symbol)
             if mode is None or topic is None or symbol not in connection.asked_at:
                 continue
+            if topic.is_hidden_from(connection.identity.viewer):
+                continue
             if (payload := topic.payload(mode, connection.outbox.options.numbers)) is not None:
                 known[symbol] = payload
                 del connection.asked_at[symbol]
         send_snapshots(connection, known)
 
-    async def without_price(self, assets: Iterable[KnownAsset]) -> set[str]:
-        """Returns the symbols of which no price is known, neither here nor in Redis nor in the database."""
-        unsure = {asset.symbol for asset in assets if asset.stored is None}
+    async def without_price(self, assets: Iterable[KnownAsset], viewer: Viewer) -> set[str]:
+        """Returns the symbols of which no price is known to a viewer, neither here nor in Redis nor in the database."""
         unsure = {
-            symbol for symbol in unsure if (topic := self._topics.get(symbol)) is None or not topic.has_value
+            asset.symbol
+            for asset in assets
+            if (asset.stored is None or not viewer.sees(asset.stored.source))
+            and ((topic := self._topics.get(asset.symbol)) is None or not topic.is_shown_to(viewer))
         }
         if unsure:
             with contextlib.suppress(redis.exceptions.RedisError, *UNREACHABLE):
-                unsure -= (await self._bus.read_records(list(unsure))).keys()
+                texts = await self._bus.read_records(list(unsure))
+                unsure -= {symbol for symbol, text in texts.items() if viewer.sees(decode_quote(text).source)}
         return unsure
 
     async def _read(self, symbols: set[str]) -> dict[str, QuoteRecord]:

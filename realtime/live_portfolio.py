@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from assets.rates import Pair, RatePoint, Rates
 from assets.rates_store import pair_assets, pair_of
+from assets.redistribution import EVERYTHING, Viewer
 from portfolio.holdings import load
 from portfolio.ledger import LedgerError
 from portfolio.models import Portfolio
@@ -32,6 +33,27 @@ class Loaded(NamedTuple):
 
     holdings: Holdings
     pairs: tuple[Pair, ...] = ()
+    viewer: Viewer = EVERYTHING
+
+
+class Market:
+    """The last prices that one kind of viewer may see, and the rates that follow from them."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.prices: dict[str, PricePoint] = {}
+        self.pairs: tuple[Pair, ...] = ()
+        self.rates = Rates((), self.prices)
+
+    def trade_pairs(self, pairs: tuple[Pair, ...]) -> None:
+        if pairs != self.pairs:
+            self.pairs, self.rates = pairs, Rates(pairs, self.prices)
+
+    def take(self, symbol: str, point: PricePoint) -> None:
+        if self.viewer.sees(point.source):
+            self.prices[symbol] = point
+        else:
+            self.prices.pop(symbol, None)
 
 
 class PortfolioChange:
@@ -63,6 +85,7 @@ class WatchedPortfolio:
         # The pairs that its rates come from, and the basis that its receipts name.
         self.pairs: frozenset[str] = frozenset()
         self.basis: int | None = None
+        self.market = Market(EVERYTHING)
         self.version = 0
         self.loading: asyncio.Task[None] | None = None
         self.changed: set[str] = set()
@@ -95,10 +118,10 @@ class LivePortfolios:
         self._load_holdings = load or load_holdings
         self._watched: dict[int, WatchedPortfolio] = {}
         self._by_symbol: dict[str, set[WatchedPortfolio]] = {}
+        # All prices, and beside them what each kind of viewer sees of them: two kinds, or only one.
         self._prices: dict[str, PricePoint] = {}
+        self._markets: dict[Viewer, Market] = {}
         self._receipts = receipts or LiveReceipts()
-        self._pairs: tuple[Pair, ...] = ()
-        self._rates = Rates((), self._prices)
         self._moved: set[WatchedPortfolio] = set()
         hub.price_listeners.append(self._on_prices)
         hub.pulse_listeners.append(self._roll)
@@ -215,13 +238,22 @@ class LivePortfolios:
 
     def _take(self, watched: WatchedPortfolio, loaded: Loaded) -> None:
         holdings = loaded.holdings
-        if loaded.pairs != self._pairs:
-            self._pairs, self._rates = loaded.pairs, Rates(loaded.pairs, self._prices)
+        watched.market = self._market(loaded.viewer)
+        watched.market.trade_pairs(loaded.pairs)
         watched.holdings, watched.valuer = holdings, None
-        legs = (self._rates.legs(currency, holdings.currency) for currency in holdings.currencies)
+        rates = watched.market.rates
+        legs = (rates.legs(currency, holdings.currency) for currency in holdings.currencies)
         watched.pairs = frozenset(symbol for found in legs for symbol in found)
         self._forget_basis(watched)
-        watched.basis = self._receipts.basis(holdings)
+        watched.basis = self._receipts.basis(holdings, loaded.viewer)
+
+    def _market(self, viewer: Viewer) -> Market:
+        market = self._markets.get(viewer)
+        if market is None:
+            market = self._markets[viewer] = Market(viewer)
+            for symbol, point in self._prices.items():
+                market.take(symbol, point)
+        return market
 
     def _forget_basis(self, watched: WatchedPortfolio) -> None:
         if watched.basis is not None:
@@ -249,6 +281,8 @@ class LivePortfolios:
             if not holders:
                 del self._by_symbol[symbol]
                 self._prices.pop(symbol, None)
+                for market in self._markets.values():
+                    market.prices.pop(symbol, None)
                 self._receipts.forget_price(symbol)
                 removed.add(symbol)
         self._hub.unwatch(removed)
@@ -297,6 +331,8 @@ class LivePortfolios:
             record = topic.quote() if topic is not None else None
             if record is not None:
                 point = self._prices[symbol] = price_point(record)
+                for market in self._markets.values():
+                    market.take(symbol, point)
                 self._receipts.price(symbol, point)
 
     def _send_moved(self) -> None:
@@ -311,17 +347,17 @@ class LivePortfolios:
 
     def _value(self, watched: WatchedPortfolio, changed: Collection[str]) -> Valuation:
         """Values what changed, and everything once the holdings are new."""
-        holdings, now = watched.holdings, self._utc_now()
+        holdings, market, now = watched.holdings, watched.market, self._utc_now()
         assert holdings is not None
         rates: dict[str, RatePoint] = {}
         for currency in holdings.currencies:
-            rate = self._rates.rate(currency, holdings.currency, now)
+            rate = market.rates.rate(currency, holdings.currency, now)
             if rate is not None:
                 rates[currency] = rate
         if watched.valuer is None:
-            watched.valuer = Valuer(holdings, self._prices, rates, now)
+            watched.valuer = Valuer(holdings, market.prices, rates, now)
             return watched.valuer.valuation()
-        return watched.valuer.update(self._prices, rates, changed, now)
+        return watched.valuer.update(market.prices, rates, changed, now)
 
     def _change(self, watched: WatchedPortfolio, changed: Collection[str]) -> PortfolioChange:
         valuation = self._value(watched, changed)
@@ -377,7 +413,8 @@ class LivePortfolios:
 
 
 def load_holdings(portfolio_id: int) -> Loaded:
-    return Loaded(load(Portfolio.objects.get(pk=portfolio_id)), tuple(map(pair_of, pair_assets())))
+    portfolio = Portfolio.objects.select_related("user").get(pk=portfolio_id)
+    return Loaded(load(portfolio), tuple(map(pair_of, pair_assets())), portfolio.viewer)
 
 
 def price_point(record: QuoteRecord) -> PricePoint:

@@ -12,6 +12,7 @@ from time import monotonic
 
 import msgspec
 
+from assets.redistribution import Viewer
 from portfolio import receipt_store
 from portfolio.receipts import Cut, ReceiptLog, Segment
 from portfolio.recomputation import basis_of, microseconds, rate_key
@@ -49,8 +50,8 @@ class LiveReceipts:
     def forget_price(self, symbol: str) -> None:
         self._log.forget_price(symbol)
 
-    def basis(self, holdings: Holdings) -> int:
-        return self._log.basis(basis_of(holdings))
+    def basis(self, holdings: Holdings, viewer: Viewer) -> int:
+        return self._log.basis(basis_of(holdings, viewer.sources))
 
     def forget_basis(self, basis: int) -> None:
         self._log.forget_basis(basis)

@@ -74,11 +74,12 @@ class BookFrame:
 
 
 class Flush:
-    """What is new of one symbol's channels."""
+    """What is new of one symbol's channels, all of it of one source."""
 
-    __slots__ = ("bars", "book", "notices", "prints")
+    __slots__ = ("bars", "book", "notices", "prints", "source")
 
-    def __init__(self, book: BookFrame | None = None) -> None:
+    def __init__(self, source: str, book: BookFrame | None = None) -> None:
+        self.source = source
         self.prints: list[Print] = []
         self.book = book
         self.bars: dict[BarKey, Text] = {}
@@ -250,7 +251,9 @@ class Streams:
         if source != self._source:
             self._source = source
             self._last_trade = self._bars_at = self._noticed_at = BEFORE_ALL
-        flush, number = Flush(), (epoch, update.seq)
+            self.recent.clear()
+            self.bars.clear()
+        flush, number = Flush(source), (epoch, update.seq)
         if (json := payloads.get(Channel.TRADES)) is not None:
             flush.prints = self._take_trades(json)
         if (json := payloads.get(Channel.BOOK)) is not None:
@@ -304,10 +307,10 @@ class Streams:
 
     def beginning(self, channels: Channels, added: Channels) -> Flush:
         """Returns what a subscription begins with; recent trades only where trades are `added` to it."""
-        first = Flush()
+        first = Flush(self._source if self._source or self.book is None else self.book.source)
         if Channel.TRADES in added:
             first.prints = list(self.recent)
-        if Channel.BOOK in channels and self.book is not None:
+        if Channel.BOOK in channels and self.book is not None and self.book.source == first.source:
             first.book = BookFrame(self.book.snapshot, None)
         if Channel.BARS in channels:
             first.bars = {(interval, start): bar for interval, (start, bar) in self.bars.items()}

@@ -7,6 +7,7 @@ share one joined frame.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from assets.redistribution import Viewer
 from realtime.bus import Update
 from realtime.connections import NOTHING, Connection
 from realtime.frames import Payload
@@ -14,19 +15,20 @@ from realtime.outbox import Changes
 from realtime.protocol import Channel, Mode, Numbers, QuoteRecord, decode_quote, encode_quote
 from realtime.streams import NO_CHANNELS, BookState, Channels, Flush, News, Streams
 
-AudienceKey = tuple[frozenset[tuple[str, str]], Numbers, frozenset[tuple[str, Channels]]]
+AudienceKey = tuple[frozenset[tuple[str, str]], Numbers, frozenset[tuple[str, Channels]], Viewer]
 CHANNELS = frozenset(Channel)
 WITH_QUOTE = (Mode.QUOTE, Mode.FULL, Mode.FULL_D30, Mode.OPTION_GREEKS)  # those with all fields of a quote
 
 
 class Audience:
-    """The connections whose subscriptions are the same, so that one joined frame serves them all."""
+    """The connections that subscribe to the same and may see the same, so that one joined frame serves them all."""
 
-    __slots__ = ("connections", "key", "numbers")
+    __slots__ = ("connections", "key", "numbers", "viewer")
 
     def __init__(self, key: AudienceKey) -> None:
         self.key = key
         self.numbers: Numbers = key[1]
+        self.viewer = key[3]
         self.connections: set[Connection] = set()
 
 
@@ -67,6 +69,13 @@ class Topic:
         self.source, self.epoch, self.seq = record.source, record.epoch, record.seq
         self.record = self._quote = record
         self._payloads = {}
+
+    def is_shown_to(self, viewer: Viewer) -> bool:
+        return self.has_value and viewer.sees(self.source)
+
+    def is_hidden_from(self, viewer: Viewer) -> bool:
+        """Whether there is a value that somebody may not see, to whom it is as if there were none."""
+        return self.has_value and not viewer.sees(self.source)
 
     def payload(self, mode: str, numbers: Numbers = "number") -> Payload | None:
         """Returns the last value for a subscriber, encoded at most once for each mode; None if not known so fully."""
@@ -177,6 +186,7 @@ class Topics:
             frozenset(connection.subscriptions.items()),
             connection.outbox.options.numbers,
             frozenset(connection.channels.items()),
+            connection.identity.viewer,
         )
         audience = self._audiences.get(key)
         if audience is None:
@@ -233,6 +243,8 @@ class Topics:
         for symbol in symbols:
             topic = self._topics[symbol]
             for audience, mode in topic.audiences.items():
+                if not audience.viewer.sees(topic.source):
+                    continue
                 payload = topic.payload(mode, audience.numbers)
                 if payload is None:
                     missing.add(symbol)
@@ -263,7 +275,7 @@ class Topics:
         topic = self._topics[symbol]
         for connection in topic.owed:
             mode = connection.subscriptions.get(symbol)
-            if mode is None:
+            if mode is None or topic.is_hidden_from(connection.identity.viewer):
                 continue
             if (payload := topic.payload(mode, connection.outbox.options.numbers)) is not None:
                 send_snapshots(connection, {symbol: payload})
@@ -287,6 +299,8 @@ class Topics:
             streams = self._topics[symbol].streams
             assert streams is not None
             for audience, names in streams.audiences.items():
+                if not audience.viewer.sees(flush.source):
+                    continue
                 news = touched.setdefault(audience, News(audience.numbers))
                 news.add(symbol, flush, names)
                 if flush.notices and Channel.NOTICES in names:
@@ -315,9 +329,11 @@ class Topics:
             connection.outbox.forget_channels(symbol, (CHANNELS - names) | {Channel.BOOK})
             if streams is None or not names:
                 continue
-            news.add(symbol, streams.beginning(names, names - before.get(symbol, NO_CHANNELS)), names)
             if Channel.BOOK in names and streams.book is None:
                 missing.add(symbol)
+            first = streams.beginning(names, names - before.get(symbol, NO_CHANNELS))
+            if connection.identity.viewer.sees(first.source):
+                news.add(symbol, first, names)
         if news:
             connection.put_news(news)
         return missing
@@ -340,7 +356,7 @@ class Topics:
             if topic is None or topic.streams is None or Channel.BOOK not in topic.modes:
                 continue
             if (frame := topic.streams.take_book(book)) is not None:
-                flushes[book.symbol] = Flush(book=frame)
+                flushes[book.symbol] = Flush(book.source, frame)
         self._deliver_streams(flushes)
 
 

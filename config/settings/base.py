@@ -10,7 +10,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from assets import redis_address
-from config.settings.environment import BASE_DIR, boolean, integer, number, text, words
+from config.settings.environment import BASE_DIR, boolean, integer, number, redistribution, text, words
 
 # What a running system writes lives under STATE_DIR and nowhere else.
 STATE_DIR = Path(text("STATE_DIR", str(BASE_DIR / "var")))
@@ -219,6 +219,7 @@ ALERT_WEBHOOK_ALLOW_PRIVATE = boolean("ALERT_WEBHOOK_ALLOW_PRIVATE", False)
 WEB_CONCURRENCY = integer("WEB_CONCURRENCY", 1, least=1)
 
 FEED_OWNER = text("FEED_OWNER")
+FEED_REDISTRIBUTION = redistribution("FEED_REDISTRIBUTION")
 PRICE_FEED_SOURCES = words("PRICE_FEED_SOURCES", "simulator")
 TICKS_KEPT = words("TICKS_KEPT")
 TICKS_RETENTION_HOURS = number("TICKS_RETENTION_HOURS", 24, least=0.01)

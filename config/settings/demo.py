@@ -14,7 +14,7 @@ if not environment.text("REDIS_URL"):
     )
 
 from config.settings.base import *
-from config.settings.base import ALLOWED_HOSTS, REALTIME_LOG_FILE, STATE_DIR, logging_config
+from config.settings.base import ALLOWED_HOSTS, FEED_OWNER, REALTIME_LOG_FILE, STATE_DIR, logging_config
 
 
 def _secret_key() -> str:
@@ -32,6 +32,8 @@ def _secret_key() -> str:
 SECRET_KEY = environment.text("SECRET_KEY") or _secret_key()
 ALLOWED_HOSTS = ALLOWED_HOSTS or ["127.0.0.1", "localhost", "[::1]"]
 DEMO_LOGIN = environment.boolean("DEMO_LOGIN", True)
+# Whoever starts it on this machine signs in as the demo user, and the keys are theirs.
+FEED_OWNER = FEED_OWNER or "demo"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
 STORAGES = {

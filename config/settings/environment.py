@@ -67,3 +67,14 @@ def number(name: str, default: float, least: float = 0.0) -> float:
     if not least <= result < float("inf"):
         raise ImproperlyConfigured(f"{name}: expected a number of at least {least:g}, was {value[:40]!r}")
     return result
+
+
+def redistribution(name: str) -> dict[str, str]:
+    """Who may see each source: `coinbase=users polygon_stocks=owner`."""
+    found = {}
+    for word in words(name):
+        source, _, level = word.partition("=")
+        if not source or level not in ("owner", "users", "public"):
+            raise ImproperlyConfigured(f"{name}: expected source=owner, users or public, was {word[:60]!r}")
+        found[source] = level
+    return found

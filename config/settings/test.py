@@ -31,3 +31,5 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
+# Most tests ask what users see of a vendor; those of redistribution say who may.
+FEED_REDISTRIBUTION = {"coinbase": "users", "coinbase_rest": "users"} | FEED_REDISTRIBUTION

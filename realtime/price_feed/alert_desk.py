@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
+from assets.redistribution import EVERYTHING, any_user, owner_id
 from realtime.alerts.changes import read_changes
 from realtime.alerts.rules import Change, StoredAlert
 from realtime.alerts.store import (
@@ -74,6 +75,7 @@ class AlertDesk:
         self._batchers: dict[Batcher, dict[str, _Watched]] = {}
         self._watched: set[int] = set()
         self._outdated: set[int] = set()
+        self._owner: int | None = None
         self._seen = -1
         self._loaded_at = float("-inf")
         self._changes: deque[Change] = deque()
@@ -136,6 +138,7 @@ class AlertDesk:
         outdated, self._outdated = self._outdated, set()
         try:
             found = await self._store.call(load, sorted(wanted), self._clock.now()) if wanted else {}
+            self._owner = await self._store.call(owner_id) if found else self._owner
         except BaseException:
             self._outdated |= outdated
             raise
@@ -178,7 +181,7 @@ class AlertDesk:
 
     def may_see(self, user_id: int, source: str) -> bool:
         """Whether a source's prices may fire this user's alerts. The one place where an alert is left out."""
-        return True
+        return (EVERYTHING if user_id == self._owner else any_user()).sees(source)
 
     # -- what prices change
 

@@ -19,6 +19,7 @@ from assets.calendars import calendar_named
 from assets.fields import ExactDecimalField
 from assets.market import Bar
 from assets.models import Asset, FeedSymbol, PriceBar, normal_symbol
+from assets.redistribution import viewer_like
 from assets.sessions import Calendar
 from assets.stored_prices import previous_bars, read_splits
 from realtime.price_feed.listing import Close, LastPrice, Listing
@@ -174,12 +175,15 @@ def read_last_prices(source: str, asset_ids: Sequence[int]) -> dict[str, LastPri
     return found
 
 
-def read_closes(asset_ids: Sequence[int], now: datetime) -> dict[str, Close]:
-    """Returns each asset's last daily close of a session before the current one."""
+def read_closes(source: str, asset_ids: Sequence[int], now: datetime) -> dict[str, Close]:
+    """Returns each asset's last daily close of a session before the current one, as far as all may see it who see
+    the source.
+    """
+    viewer = viewer_like(source)
     closes = {}
     for ids in chunks(asset_ids):
         assets = {asset.pk: asset for asset in Asset.objects.filter(id__in=ids).only("symbol", "calendar")}
-        for asset_id, (start, close) in previous_bars(assets.values(), now).items():
+        for asset_id, (start, close) in previous_bars(assets.values(), now, viewer).items():
             closes[assets[asset_id].symbol] = Close(start, close)
     return closes
 

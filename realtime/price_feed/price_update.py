@@ -290,7 +290,7 @@ def _batch(source: Source, listings: Iterable[Listing], events: Iterable[Event])
     now, monotonic = datetime.now(UTC), time.monotonic()
     batcher.follow(listings, now, monotonic)
     ids = [line.listing.asset_id for line in batcher.lines.values()]
-    batcher.learn_closes(read_closes(ids, now))
+    batcher.learn_closes(read_closes(source.name, ids, now))
     batcher.take([event for event in events if isinstance(event, Quote)], now, monotonic)
     return batcher
 

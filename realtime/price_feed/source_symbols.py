@@ -88,7 +88,7 @@ class SourceSymbols:
         now, monotonic = self._clock.now(), self._clock.monotonic()
         # All is read before anything changes: a database that fails in between must not leave half a symbol.
         restored = await self._known(new) if new else {}
-        closes = await self._store.call(read_closes, ids, now) if new else {}
+        closes = await self._store.call(read_closes, self._source.name, ids, now) if new else {}
         has_bars = new and not self._source.has_own_clock
         bars = await self._store.call(read_open_bars, new, now) if has_bars else {}
         added, gone = self._batcher.follow(listings, now, monotonic)
@@ -104,7 +104,7 @@ class SourceSymbols:
 
     async def _learn_closes(self, asset_ids: Sequence[int]) -> None:
         now = self._clock.now()
-        self._batcher.learn_closes(await self._store.call(read_closes, asset_ids, now))
+        self._batcher.learn_closes(await self._store.call(read_closes, self._source.name, asset_ids, now))
 
     async def _known(self, listings: Sequence[Listing]) -> dict[str, LastPrice]:
         """Returns the last prices that came from this source: Redis's, and the database's where it has none."""

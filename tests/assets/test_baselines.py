@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from assets.baselines import StoredBaseline, closes_before
 from assets.models import Asset, Split
+from assets.redistribution import EVERYTHING
 from tests.assets.builders import at, make_asset, make_bar, store_session
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +29,7 @@ def share(symbol: str = "ACME", *columns: str) -> Asset:
 
 
 def baseline(asset: Asset, now: str) -> StoredBaseline:
-    return closes_before([asset], at(now))[asset.pk]
+    return closes_before([asset], at(now), EVERYTHING)[asset.pk]
 
 
 def test_golden_case_5_has_its_baselines() -> None:
@@ -39,11 +40,11 @@ def test_golden_case_5_has_its_baselines() -> None:
     make_bar(bitcoin, "2026-11-29", "91000")
     make_bar(bitcoin, "2026-11-30", "91500")
     midnight = StoredBaseline(at("2026-11-30"), at("2026-12-01"), D(91000))
-    assert closes_before([asset, bitcoin], at("2026-11-30T12:00")) == {
+    assert closes_before([asset, bitcoin], at("2026-11-30T12:00"), EVERYTHING) == {
         asset.pk: StoredBaseline(at("2026-11-25T21:00"), at("2026-11-30T14:30"), D("200.00")),
         bitcoin.pk: midnight,
     }
-    assert closes_before([asset, bitcoin], at("2026-11-30T15:00")) == {
+    assert closes_before([asset, bitcoin], at("2026-11-30T15:00"), EVERYTHING) == {
         asset.pk: StoredBaseline(at("2026-11-27T18:00"), at("2026-12-01T14:30"), D("206.00")),
         bitcoin.pk: midnight,
     }
@@ -79,7 +80,7 @@ def test_without_anything_from_before_there_is_no_price() -> None:
     assert baseline(asset, "2026-11-30T15:00") == StoredBaseline(
         at("2026-11-27T18:00"), at("2026-12-01T14:30"), None
     )
-    assert closes_before([], at("2026-11-30")) == {}
+    assert closes_before([], at("2026-11-30"), EVERYTHING) == {}
 
 
 def test_a_split_since_the_baseline_leaves_it_as_it_was() -> None:
@@ -109,7 +110,7 @@ def test_a_split_at_the_very_baseline_is_in_what_was_held_then_and_so_in_the_pri
 def test_a_hundred_assets_cost_no_more_queries_than_two() -> None:
     def queries(assets: list[Asset]) -> int:
         with CaptureQueriesContext(connection) as found:
-            assert len(closes_before(assets, at("2026-11-30T15:00"))) == len(assets)
+            assert len(closes_before(assets, at("2026-11-30T15:00"), EVERYTHING)) == len(assets)
         return len(found)
 
     assets = [make_asset(f"A{number}", calendar="XNYS" if number % 2 else "24/7") for number in range(100)]

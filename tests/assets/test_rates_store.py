@@ -17,6 +17,7 @@ from assets import snapshots
 from assets.models import PriceBar
 from assets.rates import RatePoint
 from assets.rates_store import PastRates, live_rates, rate_at, rate_symbols
+from assets.redistribution import EVERYTHING
 from tests.assets.builders import at, make_asset, make_bar, make_pair
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ def set_quote(symbol: str, price: str, as_of: str) -> None:
 
 
 def value(currency: str, base: str, moment: str) -> Decimal | None:
-    point = rate_at(currency, base, at(moment))
+    point = rate_at(currency, base, at(moment), EVERYTHING)
     return point.value if point else None
 
 
@@ -42,7 +43,7 @@ def test_a_past_rate_is_that_of_the_last_minute_that_had_ended() -> None:
     pair = make_pair("EURUSD")
     make_bar(pair, "2026-11-19T15:04", "1.10", "1m")
     make_bar(pair, "2026-11-19T15:06", "1.20", "1m")
-    assert rate_at("EUR", "USD", at("2026-11-19T15:06:59")) == RatePoint(
+    assert rate_at("EUR", "USD", at("2026-11-19T15:06:59"), EVERYTHING) == RatePoint(
         D("1.10"), at("2026-11-19T15:05"), ("EURUSD",)
     )
     assert value("EUR", "USD", "2026-11-19T15:07") == D("1.20")
@@ -78,7 +79,9 @@ def test_the_last_price_serves_from_its_own_time_on() -> None:
 def test_inverses_crosses_and_minor_units_are_made_of_stored_pairs() -> None:
     make_pair("GBPUSD", "1.25", "2026-11-19T15:00")
     make_pair("USDINR", "84", "2026-11-18T15:00")
-    assert rate_at("GBP", "INR", NOW) == RatePoint(D("105.00"), at("2026-11-18T15:00"), ("GBPUSD", "USDINR"))
+    assert rate_at("GBP", "INR", NOW, EVERYTHING) == RatePoint(
+        D("105.00"), at("2026-11-18T15:00"), ("GBPUSD", "USDINR")
+    )
     assert value("USD", "GBP", "2026-11-19T16:00") == D("0.8")
     assert value("GBX", "USD", "2026-11-19T16:00") == D("0.0125")
     assert value("INR", "CHF", "2026-11-19T16:00") is None
@@ -92,8 +95,8 @@ def test_pairs_are_known_by_their_columns_and_not_by_their_symbols() -> None:
 
 def test_the_base_currency_needs_no_database() -> None:
     with CaptureQueriesContext(connection) as queries:
-        assert rate_at("USD", "USD", NOW) == RatePoint(D(1), NOW)
-        assert live_rates(["USD"], "USD", NOW) == {"USD": RatePoint(D(1), NOW)}
+        assert rate_at("USD", "USD", NOW, EVERYTHING) == RatePoint(D(1), NOW)
+        assert live_rates(["USD"], "USD", EVERYTHING, NOW) == {"USD": RatePoint(D(1), NOW)}
     assert len(queries) == 0
 
 
@@ -102,7 +105,7 @@ def test_many_moments_cost_no_more_queries_than_one() -> None:
     moments = [at("2026-11-16") + timedelta(minutes=7 * number) for number in range(400)]
     for moment in moments:
         make_bar(pair, moment.replace(tzinfo=None).isoformat(), "1.1", "1m")
-    past = PastRates(moments[0], moments[-1])
+    past = PastRates(moments[0], moments[-1], EVERYTHING)
     with CaptureQueriesContext(connection) as queries:
         found = [past.rate("EUR", "USD", moment) for moment in moments]
     assert len(queries) <= 4
@@ -132,11 +135,11 @@ def test_a_past_rate_is_the_newest_price_before(
         make_bar(pair, start.replace(tzinfo=None).isoformat(), f"2.{price:02d}", "1m")
         known.append((start + minute, 0, D(f"2.{price:02d}")))
     times = [begin + minute * number for number in moments]
-    past = PastRates(min(times), max(times))
+    past = PastRates(min(times), max(times), EVERYTHING)
     for moment in times:
         fresh = [one for one in known if moment - timedelta(days=4) <= one[0] <= moment]
         expected = max(fresh)[2] if fresh else None
-        for found in (rate_at("EUR", "USD", moment), past.rate("EUR", "USD", moment)):
+        for found in (rate_at("EUR", "USD", moment, EVERYTHING), past.rate("EUR", "USD", moment)):
             assert (found.value if found else None) == expected
     pair.delete()
 
@@ -148,7 +151,7 @@ def test_live_rates_are_those_of_redis_else_the_stored_ones() -> None:
     make_pair("EURUSD", "1.10", "2026-11-19T15:00")
     make_pair("GBPUSD", "1.25", "2026-11-19T15:00")
     set_quote("EURUSD", "1.1200000000000000001", "2026-11-19T15:59")
-    assert live_rates(["EUR", "GBP", "USD", "JPY"], "USD", NOW) == {
+    assert live_rates(["EUR", "GBP", "USD", "JPY"], "USD", EVERYTHING, NOW) == {
         "EUR": RatePoint(D("1.1200000000000000001"), at("2026-11-19T15:59"), ("EURUSD",)),
         "GBP": RatePoint(D("1.25"), at("2026-11-19T15:00"), ("GBPUSD",)),
         "USD": RatePoint(D(1), NOW),
@@ -157,7 +160,7 @@ def test_live_rates_are_those_of_redis_else_the_stored_ones() -> None:
 
 def test_a_live_rate_that_is_too_old_is_none() -> None:
     make_pair("EURUSD", "1.10", "2026-11-15T15:00")
-    assert live_rates(["EUR"], "USD", NOW) == {}
+    assert live_rates(["EUR"], "USD", EVERYTHING, NOW) == {}
 
 
 def test_stored_prices_serve_while_redis_is_away() -> None:
@@ -165,7 +168,7 @@ def test_stored_prices_serve_while_redis_is_away() -> None:
     snapshots.connection.cache_clear()
     try:
         with override_settings(REDIS_URL="redis://127.0.0.1:1"):
-            found = live_rates(["EUR"], "USD", NOW)
+            found = live_rates(["EUR"], "USD", EVERYTHING, NOW)
     finally:
         snapshots.connection.cache_clear()
     assert found["EUR"].value == D("1.10")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from assets.models import Asset, PriceBar, Split
+from assets.redistribution import EVERYTHING
 from assets.stored_prices import StoredPrice, previous_bars, stored_prices
 from tests.exchanges import NEW_YORK, store_exchange, utc
 
@@ -44,19 +45,19 @@ def add_closes(asset: Asset, **closes: str) -> None:
 
 
 def shown(asset: Asset, now: datetime) -> StoredPrice:
-    return stored_prices([asset], now)[asset.pk]
+    return stored_prices([asset], now, EVERYTHING)[asset.pk]
 
 
 def test_each_asset_goes_by_its_own_calendar() -> None:
     share, coin = make_asset(), make_asset(calendar="24/7")
     for asset in (share, coin):
         add_closes(asset, _17="17", _18="18", _19="19")
-    assert previous_bars([share, coin], utc("2026-11-19T14:29")) == {
+    assert previous_bars([share, coin], utc("2026-11-19T14:29"), EVERYTHING) == {
         share.pk: (utc("2026-11-17T14:30"), Decimal(17)),
         coin.pk: (utc("2026-11-18"), Decimal(18)),
     }
-    assert previous_bars([share], OPEN)[share.pk][1] == 18
-    found = stored_prices([share, coin], utc("2026-11-19T14:29"))
+    assert previous_bars([share], OPEN, EVERYTHING)[share.pk][1] == 18
+    found = stored_prices([share, coin], utc("2026-11-19T14:29"), EVERYTHING)
     assert [found[asset.pk].phase for asset in (share, coin)] == ["closed", "always"]
 
 

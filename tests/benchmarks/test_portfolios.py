@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from django.contrib.auth.models import User
 
+from assets.redistribution import EVERYTHING
 from benchmarks.bench import Measurement, Scenario
 from benchmarks.full_valuation import moved, seconds_a_position
 from benchmarks.load_client import Ages, Reading
@@ -71,7 +72,7 @@ def test_a_full_valuation_is_measured_a_position(made: list[int]) -> None:
 
 def test_a_tenth_of_the_prices_is_moved_each_time_others(made: list[int]) -> None:
     names = [one.symbol for one in symbols(20)]
-    prices = {name: cast(Any, point) for name, point in price_points(names).items()}
+    prices = {name: cast(Any, point) for name, point in price_points(names, EVERYTHING).items()}
     changed = [{name for name in prices if moved(prices, n)[name] != prices[name]} for n in range(10)]
     assert set().union(*changed) == set(prices) and sum(map(len, changed)) == len(prices)
 

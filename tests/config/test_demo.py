@@ -9,6 +9,7 @@ from django.test import override_settings
 
 from assets.models import Asset, FeedSymbol, PriceBar
 from assets.rates_store import live_rates, rate_at
+from assets.redistribution import EVERYTHING
 from assets.sessions import AROUND_THE_CLOCK
 from config import demo
 from portfolio.ledger import in_order
@@ -57,7 +58,7 @@ def test_currency_pairs_have_a_past_and_make_rates() -> None:
         ("USD", "INR"),
         ("USD", "CHF"),
     }
-    assert set(live_rates(["USD", "GBP", "INR", "JPY", "CHF"], "EUR", NOW)) == {
+    assert set(live_rates(["USD", "GBP", "INR", "JPY", "CHF"], "EUR", EVERYTHING, NOW)) == {
         "USD",
         "GBP",
         "INR",
@@ -65,7 +66,7 @@ def test_currency_pairs_have_a_past_and_make_rates() -> None:
         "CHF",
     }
     for days in (1, 30, 89):
-        assert rate_at("INR", "EUR", NOW - timedelta(days=days)) is not None
+        assert rate_at("INR", "EUR", NOW - timedelta(days=days), EVERYTHING) is not None
 
 
 def test_somebodys_own_currency_pair_is_used_and_not_doubled() -> None:
@@ -96,7 +97,7 @@ def test_the_demo_owns_what_it_can_pay_for() -> None:
                 assert cash.balance >= 0, str(rows[count - 1])
     for portfolio in Portfolio.objects.filter(currency="USD"):
         holdings = portfolio.holdings(NOW)
-        valuation = value(holdings, price_points(holdings.symbols))
+        valuation = value(holdings, price_points(holdings.symbols, EVERYTHING))
         assert valuation.coverage == 1
         assert valuation.total_value > 1000
 

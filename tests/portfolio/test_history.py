@@ -182,7 +182,7 @@ def test_every_way_of_writing_a_bar_is_noticed(invested: Portfolio, acme: Asset,
         PriceBar.objects.filter(start=at(18)).delete()
     days_of(invested, NOON)
     bar = PriceBar(
-        asset=acme, interval="1d", start=at(18), open=D(9), high=D(9), low=D(9), close=D(9), source="late"
+        asset=acme, interval="1d", start=at(18), open=D(9), high=D(9), low=D(9), close=D(9), source="manual"
     )
     match way:
         case "update":

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from assets.redistribution import owner_id
 from realtime.account_events import KEEP_SECONDS
 from realtime.database import in_database
 from realtime.handshake import Identity
-from realtime.redistribution import owner_id
 from tests.realtime.builders import Client, Clock, eventually
 from tests.realtime.conftest import NewClient, NewHub, NewSource
 
@@ -63,14 +63,14 @@ async def test_account_events_reach_their_owner_in_order_and_nobody_else(
 
 @pytest.mark.django_db(transaction=True)
 async def test_the_owner_is_the_named_user_else_the_only_superuser(settings: Any) -> None:
-    assert await in_database(owner_id, "upstox") is None
+    assert await in_database(owner_id) is None
     admin = await in_database(User.objects.create_superuser, "admin")
     trader = await in_database(User.objects.create_user, "trader")
-    assert await in_database(owner_id, "upstox") == admin.pk
+    assert await in_database(owner_id) == admin.pk
     settings.FEED_OWNER = "trader"
-    assert await in_database(owner_id, "upstox") == trader.pk
+    assert await in_database(owner_id) == trader.pk
     settings.FEED_OWNER = "nobody"
-    assert await in_database(owner_id, "upstox") is None
+    assert await in_database(owner_id) is None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import redis.exceptions
 
+from assets.redistribution import EVERYTHING
 from assets.splits import SplitEvent
 from realtime.bus import WebBus
 from realtime.catalog import KEEP_SECONDS, Catalog, KnownAsset
@@ -78,7 +79,8 @@ class World:
             lose=self.lost.append,
         )
         outbox = Outbox(Options(), self.clock)
-        self.client = Client(Connection("c", Identity(), "10.0.0.1", outbox, self.clock()))
+        identity = Identity(viewer=EVERYTHING)
+        self.client = Client(Connection("c", identity, "10.0.0.1", outbox, self.clock()))
 
     @property
     def view(self) -> SourceView:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from assets.models import Asset, PriceBar
 from assets.rates import RatePoint
+from assets.redistribution import EVERYTHING
 from portfolio.ledger import replay
 from portfolio.models import Portfolio, Transaction
 from portfolio.receipts import Receipt, Segment, find, parse_id
@@ -68,7 +69,7 @@ def dollars_in_euros(rate: str | None = "0.8", price: str = "100") -> Valuation:
 
 def issue(receipts: LiveReceipts, valuation: Valuation) -> str:
     receipts.price("ACME", valuation.inputs().prices["ACME"])
-    return receipts.issue(valuation, receipts.basis(valuation.holdings))
+    return receipts.issue(valuation, receipts.basis(valuation.holdings, EVERYTHING))
 
 
 # --- to the database -------------------------------------------------------------------------------------------------

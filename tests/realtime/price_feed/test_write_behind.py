@@ -149,7 +149,7 @@ class TestReading:
         asset = make_asset()
         days = [(3, "30"), (1, "10"), (0, "1")]
         write([], [make_bar(asset, MIDNIGHT - timedelta(days=n), c, "1d") for n, c in days])
-        close = read_closes([asset.pk], NOON)["AAPL"]
+        close = read_closes("simulator", [asset.pk], NOON)["AAPL"]
         assert (close.start, close.price) == (MIDNIGHT - timedelta(days=1), Decimal(10))
 
     def test_open_bars_are_those_of_this_minute_and_this_day(self) -> None:
@@ -177,14 +177,14 @@ class TestReading:
         # Before Friday's open, Thursday's is the current session, and Wednesday's the close before it.
         for hour, close, start in ((12, 1, opens[1]), (15, 2, opens[2])):
             now = NOON.replace(hour=hour)
-            assert read_closes([asset.pk], now)["AAPL"].price == close
+            assert read_closes("simulator", [asset.pk], now)["AAPL"].price == close
             assert [bar.start for bar in read_open_bars([listing], now)["AAPL"]] == [start]
 
     def test_a_day_stored_while_the_calendar_was_another_is_no_earlier_session(self) -> None:
         store_exchange(NEW_YORK)
         asset = make_asset(calendar="XNYS")
         write([], [make_bar(asset, MIDNIGHT - timedelta(days=n), c, "1d") for n, c in ((1, "10"), (0, "1"))])
-        assert read_closes([asset.pk], NOON.replace(hour=15))["AAPL"].price == 10
+        assert read_closes("simulator", [asset.pk], NOON.replace(hour=15))["AAPL"].price == 10
 
     def test_only_prices_of_the_same_source_are_taken_up_again(self) -> None:
         ours, other = make_asset("OURS"), make_asset("OTHER")
