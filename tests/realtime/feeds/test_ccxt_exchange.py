@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.vendors.kraken import TICKER, KrakenServer, days
+from tests.vendors.kraken_rest import TICKER, KrakenServer, days
 from tests.vendors.real_clients import run_client
 
 pytestmark = [pytest.mark.real_client("ccxt"), pytest.mark.asyncio]
