@@ -185,6 +185,7 @@ _MAKERS = {
     "yahoo_stream": ("yahoo", "yahoo_stream"),
     "ccxt": ("ccxt_exchange", "ccxt"),
     "openalgo": ("openalgo", "openalgo"),
+    "kraken": ("kraken", "kraken"),
     "replay": ("replay", "replay"),
     **{f"polygon_{cluster}": ("polygon", cluster) for cluster in CLUSTERS},
 }
