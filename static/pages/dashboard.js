@@ -6,7 +6,7 @@ import { ExplainDialog } from "./explain_dialog.js";
 import { LivePage } from "./live_page.js";
 import { PortfolioHeader } from "./portfolio_header.js";
 import { PositionsTable } from "./positions_table.js";
-import { PriceChart } from "./price_chart.js";
+import { SelectedAsset } from "./selected_asset.js";
 import { SymbolSearch } from "./symbol_search.js";
 import { Watchlist } from "./watchlist.js";
 
@@ -15,10 +15,12 @@ const SPARK_DAYS = 30;
 const page = new LivePage({
   paint,
   feedMatters: (source) => shownSources().has(source),
-  onReconnect: () => void chart.load(),
+  onReconnect: () => {
+    selected.load();
+  },
 });
 const { client, store } = page;
-const chart = new PriceChart(view("chart"), store);
+const selected = new SelectedAsset(view("chart"), store);
 const watchlist = new Watchlist(view("watchlist"), store, { onSelect: select, onRemove: (entry) => void removeEntry(entry) });
 const search = new SymbolSearch(view("search"), {
   onPick: (symbol) => void addSymbol(symbol),
@@ -30,8 +32,8 @@ const picker = /** @type {HTMLSelectElement} */ (part(view("portfolio"), "picker
 
 /** @type {Map<string, any>} */
 const assets = new Map();
-/** @type {Set<string>} */
-const asked = new Set(); // symbols that the socket was asked for
+/** @type {Map<string, string>} */
+const asked = new Map(); // symbols that the socket was asked for, and with which wish
 let portfolioId = 0;
 const explain = new ExplainDialog(view("explain"), () => store.portfolios.get(portfolioId));
 
@@ -149,7 +151,7 @@ async function removeEntry(/** @type {{id: number, symbol: string}} */ { id, sym
     if (!(error instanceof ApiError && error.status === 404)) return watchlist.showError(/** @type {Error} */ (error).message);
   }
   watchlist.remove(symbol);
-  if (chart.symbol === symbol && watchlist.symbols.length) select(watchlist.symbols[0]);
+  if (selected.symbol === symbol && watchlist.symbols.length) select(watchlist.symbols[0]);
   if (!watchlist.symbols.length) offerFirstSymbols(part(view("watchlist"), "empty"));
   syncSubscriptions();
 }
@@ -158,27 +160,39 @@ function select(/** @type {string} */ symbol) {
   if (!symbol) return;
   memory.set("symbol", symbol);
   watchlist.select(symbol);
-  chart.show(symbol, assets.get(symbol)?.name ?? "");
+  selected.show(assets.get(symbol) ?? { symbol });
   syncSubscriptions();
-  chart.paint();
+  selected.paintQuote();
 }
 
-/** What is watched and what the chart shows; the socket is told of the difference only. */
+/** What is watched, and of the selected asset its channels too; the socket is told of the difference only. */
 function syncSubscriptions() {
-  const wanted = new Set([...watchlist.symbols, ...(chart.symbol ? [chart.symbol] : [])]);
-  const surplus = [...asked].filter((symbol) => !wanted.has(symbol));
-  const missing = [...wanted].filter((symbol) => !asked.has(symbol));
+  const wishes = new Map(watchlist.symbols.map((symbol) => [symbol, {}]));
+  if (selected.symbol) wishes.set(selected.symbol, selected.wish);
+  const surplus = [...asked.keys()].filter((symbol) => !wishes.has(symbol));
   for (const symbol of surplus) asked.delete(symbol);
-  for (const symbol of missing) asked.add(symbol);
   if (surplus.length) client.unsubscribeAsset(surplus);
-  if (missing.length) client.subscribeAsset(missing);
+  /** @type {Map<string, string[]>} */
+  const missing = new Map();
+  for (const [symbol, wish] of wishes) {
+    const text = JSON.stringify(wish);
+    if (asked.get(symbol) === text) continue;
+    asked.set(symbol, text);
+    missing.set(text, [...(missing.get(text) ?? []), symbol]);
+  }
+  for (const [text, symbols] of missing) client.subscribeAsset(symbols, JSON.parse(text));
 }
 
 function noteResult(/** @type {any} */ { symbol, status, code, message }) {
   if (symbol === undefined) return;
+  if (code === "unsupported_mode" && symbol === selected.symbol && selected.askLess()) {
+    asked.delete(symbol);
+    selected.paint();
+    return syncSubscriptions();
+  }
   const row = watchlist.rows.get(symbol);
   if (!row) return;
-  row.problem = status === "ok" || code === "no_data" ? "" : code === "subscription_limit" ? "not live: limit" : "not live";
+  row.problem = status === "error" ? (code === "subscription_limit" ? "not live: limit" : "not live") : "";
   if (code === "subscription_limit") {
     const most = client.connection?.limits?.subscriptions;
     watchlist.showError(most ? `One page follows at most ${most} symbols; ${symbol} is not live.` : message);
@@ -256,12 +270,16 @@ async function loadValuation(/** @type {number} */ id) {
 // --- painting ---------------------------------------------------------------------------------------------------------
 
 /** @param {import("../realtime/store.js").Changes} changes */
-function paint({ symbols, portfolios, feeds }) {
+function paint({ symbols, portfolios, feeds, gaps, streams }) {
   if (feeds.size) {
     watchlist.paintAll();
     paintSources();
+    selected.onFeeds();
+    syncSubscriptions();
   } else watchlist.paint(symbols);
-  if (symbols.has(chart.symbol)) chart.paint();
+  if (symbols.has(selected.symbol)) selected.paintQuote();
+  if (streams.has(selected.symbol)) selected.paint();
+  if (gaps.has(store.quotes.get(selected.symbol)?.source ?? "")) selected.load();
   const portfolio = store.portfolios.get(portfolioId);
   if (portfolio && portfolios.has(portfolioId)) paintPortfolio(portfolio);
 }

@@ -110,6 +110,23 @@ export function quantity(/** @type {any} */ value) {
   return isNumber(value) ? typographic(format({ maximumFractionDigits: 12 }).format(value)) : DASH;
 }
 
+/** The decimals of a quantity in a narrow column: every one of small ones, none too many of large ones. */
+export function sizeDigits(/** @type {number} */ value) {
+  const most = Math.abs(value) >= 1000 ? 2 : Math.abs(value) >= 1 ? 4 : 8;
+  return Math.min(most, decimals(value));
+}
+
+/**
+ * @param {any} value
+ * @param {number} [digits]  fixed decimals, so that a column stays in line
+ */
+export function size(value, digits) {
+  if (!isNumber(value)) return DASH;
+  if (Math.abs(value) >= 1e6) return compact(value);
+  const hides = digits !== undefined && value !== 0 && Math.abs(value) < 0.5 * 10 ** -digits; // dust is not nothing
+  return price(value, hides ? sizeDigits(value) : (digits ?? sizeDigits(value)));
+}
+
 /** 50 000 000 → 50M; small counts stay whole. */
 export function compact(/** @type {any} */ value) {
   if (!isNumber(value)) return DASH;
@@ -125,6 +142,18 @@ export function moment(/** @type {string|null|undefined} */ iso) {
   const date = new Date(iso ?? "");
   if (Number.isNaN(date.getTime())) return DASH;
   return date.toDateString() === new Date().toDateString() ? clockTime.format(date) : dayAndTime.format(date);
+}
+
+const tapeTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const minuteTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+/** A time of day in a narrow column: 14:03:22 everywhere. */
+export function clock(/** @type {string} */ iso) {
+  return tapeTime.format(new Date(iso));
+}
+
+export function minute(/** @type {string} */ iso) {
+  return minuteTime.format(new Date(iso));
 }
 
 const plainDate = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });

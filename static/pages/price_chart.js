@@ -1,14 +1,16 @@
-/** One asset's history as bars, whose last one lives: the newest quote moves it until the next begins. */
+/** One asset's bars as the server builds them: its history over REST, and from then on what the channel says. */
 
 import { CandlestickSeries, HistogramSeries, createChart } from "../vendor/lightweight-charts/lightweight-charts.standalone.production.mjs";
 import { all } from "./api.js";
+import { BarSeries } from "./bar_series.js";
 import { chartColours, chartLayout, tone } from "./chart_looks.js";
 import { memory, part, setAttribute, setDirection, setText } from "./dom.js";
 import { arrow, day, dayTime, percent, price, priceDigits, signed } from "./format.js";
 
-/** @typedef {{time: any, open: number, high: number, low: number, close: number, volume?: number}} ChartBar */
+/** @typedef {import("./bar_series.js").ChartBar} ChartBar */
 
 const DAY = 86400000;
+const TAIL_WAIT = 2500; // milliseconds; what the feed has handed over is to be read over REST a second later
 /** @type {Record<string, {interval: "1m"|"1d", days: number|null}>} */
 const RANGES = {
   "1D": { interval: "1m", days: 1 },
@@ -22,10 +24,9 @@ export class PriceChart {
   symbol = "";
   #range = RANGES[memory.get("range") ?? ""] ? /** @type {string} */ (memory.get("range")) : "3M";
   #digits = 0; // none set yet
-  /** @type {ChartBar|null} */ #last = null;
-  #count = 0;
-  /** @type {ChartBar[]} */ #history = [];
+  /** @type {BarSeries} */ #series = new BarSeries("1d");
   /** @type {AbortController|null} */ #request = null;
+  /** @type {any} */ #tailTimer = null;
 
   /**
    * @param {HTMLElement} root
@@ -67,13 +68,14 @@ export class PriceChart {
     void this.load();
   }
 
-  /** Fetches the history again; also after a reconnect, to fill what was missed. */
+  /** Fetches the history again; also after a reconnect or a gap, to fill what was missed. */
   async load() {
+    clearTimeout(this.#tailTimer);
     this.#request?.abort();
     const request = (this.#request = new AbortController());
     const { interval, days } = RANGES[this.#range];
     const start = days === null ? "" : `&start=${encodeURIComponent(new Date(Date.now() - days * DAY).toISOString())}`;
-    if (!this.#count || this.figure.dataset.symbol !== this.symbol) this.#say("Loading…");
+    if (!this.#series.bars.length || this.figure.dataset.symbol !== this.symbol) this.#say("Loading…");
     try {
       const path = `/api/assets/${encodeURIComponent(this.symbol)}/bars/?interval=${interval}${start}`;
       const bars = await all(path, { signal: request.signal });
@@ -97,7 +99,30 @@ export class PriceChart {
       setText(part(this.root, field), price(quote[field], quote[field] == null ? undefined : digits));
     }
     setText(part(this.root, "open_label"), quote.window === "24h" ? "Open, 24 h ago" : "Open");
-    if (this.figure.dataset.symbol === this.symbol) this.#moveLast(quote);
+  }
+
+  /** Draws the bars that the channel has told since the last time; a revised one in its place. */
+  paintBars() {
+    if (this.figure.dataset.symbol !== this.symbol) return; // its history is on the way and brings them along
+    const { changed, redraw } = this.#series.take(this.#live());
+    if (redraw) this.#drawAll();
+    else for (const { bar, isPast } of changed) this.#draw(bar, isPast);
+    if (!changed.length) return;
+    this.#say("");
+    this.#mark();
+    this.#readTail();
+  }
+
+  #live() {
+    return this.store.streams.bars(this.symbol, this.#series.interval);
+  }
+
+  /** The channel tells the open bar and later ones; the end of the one before is read once it is stored. */
+  #readTail() {
+    if (!this.#series.lacksTail) return;
+    this.#series.lacksTail = false;
+    clearTimeout(this.#tailTimer);
+    this.#tailTimer = setTimeout(() => void this.load(), TAIL_WAIT);
   }
 
   /** @param {number} digits */
@@ -113,47 +138,53 @@ export class PriceChart {
    * @param {"1m"|"1d"} interval
    */
   #setHistory(rows, interval) {
-    const bars = rows.map((row) => ({ ...row, time: barTime(row.start, interval) }));
+    const isSame = this.figure.dataset.symbol === this.symbol && this.figure.dataset.range === this.#range;
+    this.#series = new BarSeries(interval);
+    this.#series.setHistory(rows, this.store.streams.bars(this.symbol, interval));
+    const { bars } = this.#series;
     this.#setDigits(bars.slice(-20).reduce((most, bar) => Math.max(most, priceDigits(bar.close)), 2));
-    this.#last = bars.at(-1) ?? null;
-    this.#count = bars.length;
-    // Copies: the library rewrites the times of what it is given.
-    this.bars.setData(bars.map((bar) => ({ ...bar })));
-    this.#history = bars;
-    this.#drawVolumes();
+    this.#drawAll();
     this.chart.timeScale().applyOptions({ timeVisible: interval === "1m", secondsVisible: false });
-    this.#setRoom(interval);
+    if (!isSame) this.#setRoom(interval);
     this.figure.dataset.symbol = this.symbol;
-    this.figure.dataset.bars = String(bars.length);
+    this.figure.dataset.range = this.#range;
+    this.#mark();
     this.#describe(rows, interval);
     this.paint();
-    if (this.#last) this.#say("");
+    if (bars.length) this.#say("");
     else this.#say(interval === "1m" ? "No minute bars yet: they gather while the feed runs." : "No history yet.");
+  }
+
+  #drawAll() {
+    const { bars } = this.#series;
+    // Copies: the library rewrites the times of what it is given.
+    this.bars.setData(bars.map((bar) => ({ ...bar })));
+    this.#drawVolumes();
+  }
+
+  /**
+   * @param {ChartBar} bar
+   * @param {boolean} isPast
+   */
+  #draw(bar, isPast) {
+    this.bars.update({ ...bar }, isPast);
+    if (bar.volume !== null) this.volumes.update(this.#volumeOf(bar), isPast);
+  }
+
+  /** For whoever looks at the page from outside: the canvas tells nothing. */
+  #mark() {
+    const last = this.#series.bars.at(-1);
+    this.figure.dataset.bars = String(this.#series.bars.length);
+    this.figure.dataset.last = last ? String(last.close) : "";
   }
 
   /** Few bars keep a natural width at the right instead of being blown up. */
   #setRoom(/** @type {"1m"|"1d"} */ interval) {
     const scale = this.chart.timeScale();
     const least = interval === "1m" ? 60 : 20;
-    if (this.#count < least) scale.setVisibleLogicalRange({ from: this.#count - least, to: this.#count + 1 });
+    const { length } = this.#series.bars;
+    if (length < least) scale.setVisibleLogicalRange({ from: length - least, to: length + 1 });
     else scale.fitContent();
-  }
-
-  #moveLast(/** @type {Record<string, any>} */ quote) {
-    const { interval } = RANGES[this.#range];
-    const time = barTime(quote.as_of, interval);
-    if (this.#last && compareTimes(time, this.#last.time) < 0) return; // an older market than the history's
-    if (this.#last && compareTimes(time, this.#last.time) === 0) {
-      const { open, high, low, volume } = this.#last;
-      this.#last = { time, open, high: Math.max(high, quote.price), low: Math.min(low, quote.price), close: quote.price, volume };
-    } else {
-      this.#last = newBar(time, quote, interval);
-      this.#count += 1;
-      this.#say("");
-    }
-    this.bars.update({ ...this.#last });
-    this.figure.dataset.last = String(quote.price);
-    this.figure.dataset.bars = String(this.#count);
   }
 
   /**
@@ -204,39 +235,11 @@ export class PriceChart {
   }
 
   #drawVolumes() {
-    const known = this.#history.filter(({ volume }) => volume != null);
-    const colour = (/** @type {ChartBar} */ bar) => (bar.close < bar.open ? this.tones?.down : this.tones?.up);
-    this.volumes.setData(known.map((bar) => ({ time: bar.time, value: bar.volume, color: colour(bar) })));
+    const known = this.#series.bars.filter(({ volume }) => volume !== null);
+    this.volumes.setData(known.map((bar) => this.#volumeOf(bar)));
   }
-}
 
-/**
- * A day by its date, a minute by its second; both count in UTC, as the server's bars do.
- * @param {string} iso
- * @param {"1m"|"1d"} interval
- */
-function barTime(iso, interval) {
-  if (interval === "1d") return new Date(iso).toISOString().slice(0, 10);
-  return Math.floor(Date.parse(iso) / 60000) * 60;
-}
-
-/**
- * @param {any} a
- * @param {any} b
- */
-function compareTimes(a, b) {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/**
- * A day opens where the session did, if the source knows; a rolling 24-hour window is no day.
- * @param {any} time
- * @param {Record<string, any>} quote
- * @param {"1m"|"1d"} interval
- * @returns {ChartBar}
- */
-function newBar(time, quote, interval) {
-  const { price: close } = quote;
-  if (interval === "1m" || quote.window === "24h" || quote.open == null) return { time, open: close, high: close, low: close, close };
-  return { time, open: quote.open, high: Math.max(close, quote.high ?? close, quote.open), low: Math.min(close, quote.low ?? close, quote.open), close };
+  #volumeOf(/** @type {ChartBar} */ { time, open, close, volume }) {
+    return { time, value: volume, color: close < open ? this.tones?.down : this.tones?.up };
+  }
 }

@@ -60,6 +60,12 @@ export class Streams {
     this.notices.clear();
   }
 
+  /** What is no longer subscribed to would stand there old when it is again. */
+  forget(/** @type {string} */ symbol) {
+    for (const lists of [this.trades, this.books, this.notices]) lists.delete(symbol);
+    for (const interval of ["1m", "1d"]) this.#bars.delete(`${symbol} ${interval}`);
+  }
+
   /**
    * @param {string} symbol
    * @param {string} [interval]

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -293,22 +294,84 @@ def test_rows_are_sketched_while_they_load(person: Person) -> None:
 # --- the chart -------------------------------------------------------------------------------------------------------
 
 
-def test_the_chart_has_history_and_its_last_bar_lives(person: Person) -> None:
+def day_bar(symbol: str, days_ago: int, **fields: Any) -> dict[str, Any]:
+    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_ago)
+    known = {
+        "symbol": symbol,
+        "interval": "1d",
+        "start": start.isoformat().replace("+00:00", ".000000Z"),
+        "open": 430.0,
+        "high": 440.0,
+        "low": 420.0,
+        "close": 431.0,
+        "volume": 1000,
+        "complete": days_ago > 0,
+        "revised": False,
+        "source": "simulator",
+    }
+    return known | fields
+
+
+def test_the_chart_has_history_and_the_server_s_bars_move_it(person: Person) -> None:
     lines: list[Line] = []
     page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
     figure = page.locator("[data-view=chart] figure")
     row(page, "MSFT").click()
     expect(figure).to_have_attribute("data-symbol", "MSFT")
-    assert int(figure.get_attribute("data-bars") or 0) >= 60
     lines[0].take_over()
-    lines[0].say("asset_updates", [quote("MSFT", price=432.1)])
+    lines[0].say("bar", day_bar("MSFT", 0, close=432.1, volume=2_500_000))
     expect(figure).to_have_attribute("data-last", "432.1")
-    # A market of long ago moves the price line but no bar, and raises nothing.
-    lines[0].say(
-        "asset_updates", [quote("MSFT", price=1.5, seq=2 * 10**9, as_of="2020-01-01T00:00:00.000000Z")]
-    )
-    expect(page.locator("[data-view=chart] [data-f=price]")).to_have_text("1.50")
+    expect(page.locator("[data-view=volume] [data-f=session]")).to_have_text("2.5M shares")
+    bars = int(figure.get_attribute("data-bars") or 0)
+    assert bars >= 60
+    # A late trade changes a bar of before in its place, and a price alone makes none.
+    lines[0].say("bar", day_bar("MSFT", 3, close=1.5, revised=True))
+    lines[0].say("asset_updates", [quote("MSFT", price=999.5)])
+    expect(page.locator("[data-view=chart] [data-f=price]")).to_have_text("999.50")
     expect(figure).to_have_attribute("data-last", "432.1")
+    expect(figure).to_have_attribute("data-bars", str(bars))
+
+
+def test_the_book_and_the_trades_are_those_of_the_selected_asset(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    depth, trades = page.locator("[data-view=depth]"), page.locator("[data-view=trades]")
+    row(page, "MSFT").click()
+    expect(depth.locator("tbody tr").first).to_have_text(re.compile(r"\d"))
+    expect(trades.locator("tbody tr[data-number]").first).to_be_visible()
+    row(page, "TSLA").click()
+    expect(depth.locator("[data-f=symbol]")).to_have_text("TSLA")
+    expect(depth.locator("tbody tr").first).to_have_text(re.compile(r"\d"))
+    asked = [message["data"] for message in lines[0].sent if message["type"] == "subscribe_asset"]
+    assert {"symbols": ["TSLA"], "channels": ["bars", "trades", "book"]} in asked
+    assert {"symbols": ["MSFT"]} in asked[-2:]  # back to its quotes alone
+
+    lines[0].take_over()
+    head = {"symbol": "TSLA", "as_of": "2026-11-20T14:30:00.000000Z", "source": "simulator", "epoch": 10**10}
+    bids, asks = [[250.01, 4], [250.0, 1]], [[250.04, 2]]
+    lines[0].say("book_snapshot", {**head, "seq": 1, "bids": bids, "asks": asks})
+    expect(depth.locator("[data-f=spread]")).to_have_text("Spread 0.03 (0.01%)")
+    best = depth.locator("tbody tr").first
+    expect(best.locator("td")).to_have_text(["4", "250.01", "250.04", "2"])
+    gone = [["bid", 250.01, 0], ["ask", 250.03, 8]]
+    lines[0].say("book_update", {**head, "seq": 2, "previous_seq": 1, "changes": gone})
+    expect(best.locator("td")).to_have_text(["1", "250.00", "250.03", "8"])
+
+    trade = {
+        **head,
+        "price": 250.02,
+        "quantity": 7,
+        "side": "sell",
+        "trade_id": "x",
+        "number": 9,
+        "missed": 5,
+    }
+    lines[0].say("trades", [trade])
+    expect(trades.locator("tbody tr").nth(0)).to_have_text(re.compile("▼.*sell.*250.02.*7"))
+    expect(trades.locator("tbody tr").nth(1)).to_have_text("5 left out")
+    lines[0].say("trades", [trade | {"side": "buy", "number": 10 + n, "missed": 0} for n in range(60)])
+    expect(trades.locator("tbody tr").first).to_contain_text("▲")
+    expect(trades.locator("tbody tr[data-number]")).to_have_count(50)
 
 
 def test_a_range_is_chosen_and_remembered(person: Person) -> None:

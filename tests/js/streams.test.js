@@ -115,3 +115,15 @@ describe("the store", () => {
     assert.equal(store.takeChanges().account, false);
   });
 });
+
+test("what is forgotten is gone of one symbol alone", () => {
+  const streams = new Streams();
+  for (const symbol of ["A", "B"]) {
+    streams.apply({ type: "trade", data: trade(1, { symbol }) });
+    streams.apply({ type: "bar", data: bar("t", 1, { symbol }) });
+    streams.apply(snapshot(1, [[1, 1]], [], { symbol }));
+  }
+  streams.forget("A");
+  assert.deepEqual([...streams.trades.keys(), ...streams.books.keys()], ["B", "B"]);
+  assert.deepEqual([streams.bars("A").length, streams.bars("B").length], [0, 1]);
+});
