@@ -24,9 +24,15 @@ export function feedText(/** @type {import("../realtime/store.js").Feed} */ { so
   return since ? `${source} ${state} since ${moment(since)}` : `${source} ${state}`;
 }
 
+/** "NSE open, MCX closed": the phases of a source's markets, where it tells any. */
+export function marketText(/** @type {import("../realtime/store.js").Feed} */ { markets }) {
+  return Object.entries(markets ?? {}).map(([market, phase]) => `${market} ${phase.replaceAll("_", "-")}`).join(", ");
+}
+
 export class ConnectionLight {
   #stale = false;
   #latency = "";
+  #markets = "";
   /** @type {any} */ #last = { state: "idle", attempt: 0, code: null, reason: "" };
   /** @type {import("../realtime/store.js").Feed[]} */ #troubles = [];
 
@@ -59,6 +65,12 @@ export class ConnectionLight {
   setTroubles(/** @type {import("../realtime/store.js").Feed[]} */ troubles) {
     this.#troubles = troubles;
     this.#paint();
+  }
+
+  /** Phases of the markets behind the page, for the tooltip. */
+  setMarkets(/** @type {string} */ markets) {
+    this.#markets = markets;
+    this.#paintDetail();
   }
 
   /** @returns {[string, string]} the state by which it is coloured, and its word */
@@ -109,6 +121,7 @@ export class ConnectionLight {
 
   #title() {
     if (this.#last.state !== "connected") return this.#last.reason ?? "";
-    return this.#troubles.map((feed) => [feedText(feed), feed.reason].filter(Boolean).join(": ")).join("\n");
+    const troubles = this.#troubles.map((feed) => [feedText(feed), feed.reason].filter(Boolean).join(": "));
+    return [...troubles, this.#markets].filter(Boolean).join("\n");
   }
 }

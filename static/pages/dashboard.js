@@ -2,13 +2,14 @@
 
 import { ApiError, all, api } from "./api.js";
 import { el, memory, part, setAttribute, setText, view } from "./dom.js";
+import { marketText } from "./connection_light.js";
 import { ExplainDialog } from "./explain_dialog.js";
 import { LivePage } from "./live_page.js";
 import { PortfolioHeader } from "./portfolio_header.js";
 import { PositionsTable } from "./positions_table.js";
 import { SelectedAsset } from "./selected_asset.js";
 import { SymbolSearch } from "./symbol_search.js";
-import { Watchlist } from "./watchlist.js";
+import { NO_DATA, Watchlist } from "./watchlist.js";
 
 const SPARK_DAYS = 30;
 
@@ -44,6 +45,7 @@ explain.listen(view("positions"));
 
 void Promise.all([loadWatchlist(), loadPortfolios(), loadFeeds()]);
 client.on("subscribed", ({ results }) => results.forEach(noteResult));
+client.on("error", noteError);
 client.on("portfolio_removed", () => void loadPortfolios());
 client.connect();
 picker.addEventListener("change", () => showPortfolio(Number(picker.value)));
@@ -193,10 +195,21 @@ function noteResult(/** @type {any} */ { symbol, status, code, message }) {
   const row = watchlist.rows.get(symbol);
   if (!row) return;
   row.problem = status === "error" ? (code === "subscription_limit" ? "not live: limit" : "not live") : "";
+  row.reason = status === "error" ? message : "";
+  row.isPending = status === "pending";
   if (code === "subscription_limit") {
     const most = client.connection?.limits?.subscriptions;
     watchlist.showError(most ? `One page follows at most ${most} symbols; ${symbol} is not live.` : message);
   }
+  watchlist.paint([symbol]);
+}
+
+/** A vendor's refusal, or that no price has come for long, is told after the subscription stands. */
+function noteError(/** @type {any} */ { code, message, symbol }) {
+  const row = code === "no_data" ? watchlist.rows.get(symbol) : undefined;
+  if (!row) return;
+  row.problem = NO_DATA;
+  row.reason = message;
   watchlist.paint([symbol]);
 }
 
@@ -304,8 +317,10 @@ function shownSources() {
 }
 
 function paintSources() {
-  const items = [...store.feeds.values()].map(({ source, state, reason }) =>
-    el("li", { "data-source": source, "data-state": state, title: reason ?? "" }, el("i", { "aria-hidden": "true" }), `${source} ${state}`),
-  );
+  const items = [...store.feeds.values()].map((feed) => {
+    const { source, state, reason } = feed;
+    const title = [reason, marketText(feed)].filter(Boolean).join("\n");
+    return el("li", { "data-source": source, "data-state": state, title }, el("i", { "aria-hidden": "true" }), `${source} ${state}`);
+  });
   view("sources").replaceChildren(...items);
 }

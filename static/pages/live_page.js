@@ -7,7 +7,7 @@ import { RealtimeClient } from "../realtime/client.js";
 import { Store } from "../realtime/store.js";
 import { AlertToasts } from "./alert_toasts.js";
 import { ApiError, api, onSignedOut } from "./api.js";
-import { ConnectionLight, feedText, troubledFeeds } from "./connection_light.js";
+import { ConnectionLight, feedText, marketText, troubledFeeds } from "./connection_light.js";
 import { part, view } from "./dom.js";
 import { Notes } from "./notes.js";
 
@@ -52,6 +52,7 @@ export class LivePage {
   showFeeds() {
     const troubles = troubledFeeds(this.store.feeds.values(), this.feedMatters);
     this.light.setTroubles(troubles);
+    this.light.setMarkets([...this.store.feeds.values()].map(marketText).filter(Boolean).join("\n"));
     if (!troubles.length || this.client.state !== "connected") return this.notes.hide("feed");
     const text = troubles.map((feed) => `Feed ${feedText(feed)}.`).join(" ");
     this.notes.show("feed", `${text} Its prices stand still until it is back.`);

@@ -75,7 +75,7 @@ export class SymbolSearch {
 
   #option(/** @type {any} */ asset, /** @type {number} */ index) {
     const title = el("span", { class: "symbol-cell" }, el("strong", { text: asset.symbol }), el("small", { text: asset.name }));
-    const right = this.has(asset.symbol) ? "watched" : price(asset.quote?.price ?? asset.price);
+    const right = this.has(asset.symbol) ? "watched" : priceText(asset);
     return el("li", { role: "option", id: `search-${index}`, "data-index": index, "aria-selected": "false" }, title, el("span", { text: right }));
   }
 
@@ -127,6 +127,11 @@ export class SymbolSearch {
     this.input.setAttribute("aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
   }
+}
+
+function priceText(/** @type {any} */ { quote, price: stored }) {
+  const known = quote?.price ?? stored;
+  return known == null ? "no price yet" : price(known);
 }
 
 /** Fills a <datalist> of all symbols, for forms that take one. */

@@ -5,6 +5,8 @@ import { flash } from "./flash.js";
 import { arrow, compact, moment, percent, price, priceDigits, signed } from "./format.js";
 import { Sparkline } from "./sparkline.js";
 
+export const NO_DATA = "no data";
+
 /**
  * @typedef {{id: number, symbol: string, name: string, currency: string}} Entry
  * @typedef {{onSelect: (symbol: string) => void, onRemove: (entry: Entry) => void}} Handlers
@@ -101,11 +103,15 @@ export class Watchlist {
 
 class Row {
   #digits = 2;
+  /** @type {any} */ #seq = null;
   /** @type {number|null} */ #price = null;
   /** @type {Record<string, HTMLElement>} */ #cells = {};
   /** What REST says of the asset's sources; an asset without a running one says so. */
   /** @type {string[]} */ sources = [];
   problem = "";
+  /** What the server says of the problem. */
+  reason = "";
+  isPending = false; // until its first price
   spark = new Sparkline();
 
   /**
@@ -151,6 +157,8 @@ class Row {
   }
 
   paint(/** @type {Record<string, any>} */ quote) {
+    if (quote.seq !== this.#seq) this.#heard();
+    this.#seq = quote.seq;
     this.#digits = Math.max(this.#price === null ? 0 : this.#digits, priceDigits(quote.price));
     setText(this.last, price(quote.price, this.#digits));
     if (this.#price !== null) flash(this.last, quote.price - this.#price);
@@ -164,16 +172,25 @@ class Row {
     setAttribute(this.#cells.last, "title", `${quote.currency ?? ""} · as of ${moment(quote.as_of)} · ${quote.source ?? ""}`);
   }
 
+  /** The first price ends the waiting, and what was said of it. */
+  #heard() {
+    this.isPending = false;
+    if (this.problem === NO_DATA) this.problem = "";
+  }
+
   /** Says why a row does not move, where there is a reason. */
   mark(/** @type {import("../realtime/store.js").Store} */ store, /** @type {Record<string, any>|undefined} */ quote) {
     const sources = quote?.source ? [quote.source] : this.sources;
     const runs = sources.some((source) => store.isRunning(source)) || this.sources.some((source) => store.isRunning(source));
-    const text = this.problem || (runs ? (quote?.stale ? "stale" : "") : "no running source");
+    const isWaiting = this.isPending && !quote && runs;
+    const text = this.problem || (isWaiting ? "waiting for first price" : runs ? (quote?.stale ? "stale" : "") : "no running source");
+    const reason = this.problem ? this.reason : "";
     setText(this.badge, text);
+    setAttribute(this.badge, "title", reason || null);
     this.badge.hidden = text === "";
     setAttribute(this.element, "data-stale", text === "" ? null : "");
     const when = quote ? `, last price of ${moment(quote.as_of)}` : "";
-    setAttribute(this.element, "aria-description", text === "" ? null : text + when);
+    setAttribute(this.element, "aria-description", text === "" ? null : (reason ? `${text}: ${reason}` : text) + when);
   }
 
   #paintPercent(/** @type {number|null} */ value) {

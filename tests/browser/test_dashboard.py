@@ -374,6 +374,26 @@ def test_the_book_and_the_trades_are_those_of_the_selected_asset(person: Person)
     expect(trades.locator("tbody tr[data-number]")).to_have_count(50)
 
 
+def test_what_a_source_does_not_give_or_refuses_is_said(person: Person) -> None:
+    lines: list[Line] = []
+    page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
+    text_of(last(page, "AAPL"))
+    lines[0].take_over()
+    status = {"source": "simulator", "state": "live", "epoch": 10**10, "channels": ["bars"]}
+    lines[0].say("feed_status", {**status, "markets": {"XNYS": "pre_open"}})
+    row(page, "GOOGL").click()
+    expect(page.locator("[data-view=depth]")).to_contain_text("This source gives no order book.")
+    expect(page.locator("[data-view=trades]")).to_contain_text("This source gives no trades.")
+    expect(page.locator("[data-view=sources] [data-source=simulator]")).to_have_attribute(
+        "title", "XNYS pre-open"
+    )
+    error = {"code": "no_data", "message": "simulator: not permitted", "symbol": "GOOGL"}
+    lines[0].say("error", error)
+    expect(row(page, "GOOGL").locator(".badge")).to_have_text("no data")
+    expect(row(page, "GOOGL").locator(".badge")).to_have_attribute("title", "simulator: not permitted")
+    expect(row(page, "GOOGL")).to_have_attribute("aria-description", re.compile("not permitted"))
+
+
 def test_a_range_is_chosen_and_remembered(person: Person) -> None:
     page = person.dashboard()
     figure = page.locator("[data-view=chart] figure")
