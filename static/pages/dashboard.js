@@ -1,5 +1,6 @@
 /** Puts the dashboard together: what is watched, what is owned, one chart, and one socket for all of it. */
 
+import { AccountList } from "./account_list.js";
 import { ApiError, all, api } from "./api.js";
 import { el, memory, part, setAttribute, setText, view } from "./dom.js";
 import { marketText } from "./connection_light.js";
@@ -18,10 +19,12 @@ const page = new LivePage({
   feedMatters: (source) => shownSources().has(source),
   onReconnect: () => {
     selected.load();
+    void account.load(true);
   },
 });
 const { client, store } = page;
 const selected = new SelectedAsset(view("chart"), store);
+const account = new AccountList(view("account"), store);
 const watchlist = new Watchlist(view("watchlist"), store, { onSelect: select, onRemove: (entry) => void removeEntry(entry) });
 const search = new SymbolSearch(view("search"), {
   onPick: (symbol) => void addSymbol(symbol),
@@ -104,6 +107,7 @@ async function loadFeeds() {
   page.showFeeds();
   watchlist.paintAll();
   paintSources();
+  void account.load();
 }
 
 // --- assets and the watchlist -----------------------------------------------------------------------------------------
@@ -283,16 +287,18 @@ async function loadValuation(/** @type {number} */ id) {
 // --- painting ---------------------------------------------------------------------------------------------------------
 
 /** @param {import("../realtime/store.js").Changes} changes */
-function paint({ symbols, portfolios, feeds, gaps, streams }) {
+function paint({ symbols, portfolios, feeds, gaps, streams, account: hasAccountNews }) {
   if (feeds.size) {
     watchlist.paintAll();
     paintSources();
     selected.onFeeds();
     syncSubscriptions();
+    void account.load();
   } else watchlist.paint(symbols);
   if (symbols.has(selected.symbol)) selected.paintQuote();
   if (streams.has(selected.symbol)) selected.paint();
   if (gaps.has(store.quotes.get(selected.symbol)?.source ?? "")) selected.load();
+  if (hasAccountNews) account.paint();
   const portfolio = store.portfolios.get(portfolioId);
   if (portfolio && portfolios.has(portfolioId)) paintPortfolio(portfolio);
 }

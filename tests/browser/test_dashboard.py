@@ -378,6 +378,8 @@ def test_what_a_source_does_not_give_or_refuses_is_said(person: Person) -> None:
     lines: list[Line] = []
     page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
     text_of(last(page, "AAPL"))
+    account = page.locator("[data-view=account]")
+    expect(account).to_be_hidden()
     lines[0].take_over()
     status = {"source": "simulator", "state": "live", "epoch": 10**10, "channels": ["bars"]}
     lines[0].say("feed_status", {**status, "markets": {"XNYS": "pre_open"}})
@@ -392,6 +394,11 @@ def test_what_a_source_does_not_give_or_refuses_is_said(person: Person) -> None:
     expect(row(page, "GOOGL").locator(".badge")).to_have_text("no data")
     expect(row(page, "GOOGL").locator(".badge")).to_have_attribute("title", "simulator: not permitted")
     expect(row(page, "GOOGL")).to_have_attribute("aria-description", re.compile("not permitted"))
+    event = {"source": "simulator", "kind": "fill", "key": "o-1", "symbol": "GOOGL"}
+    details = {"side": "buy", "size": "0.5"}
+    lines[0].say("account_event", {**event, "as_of": "2026-11-20T14:30:00.000000Z", "details": details})
+    expect(account).to_contain_text("Fill GOOGL")
+    expect(account).to_contain_text("side buy · size 0.5")
 
 
 def test_a_range_is_chosen_and_remembered(person: Person) -> None:
