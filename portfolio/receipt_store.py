@@ -75,11 +75,13 @@ def load(portfolio_id: int, id: str, sleep: Callable[[float], None] = time.sleep
     """
     writer, number = parse_id(id)
     waited = 0.0
-    while (own := _segment(writer, number)) is None:
-        if waited >= WAIT_SECONDS or not _may_come(writer, number):
-            raise ReceiptError("no such receipt")
+    while (own := _segment(writer, number)) is None and waited < WAIT_SECONDS and _may_come(writer, number):
         sleep(LOOK_AGAIN_SECONDS)
         waited += LOOK_AGAIN_SECONDS
+    # It may have come between the two questions.
+    own = own or _segment(writer, number)
+    if own is None:
+        raise ReceiptError("no such receipt")
     chain = ReceiptSegment.objects.filter(writer=writer, chain=own.chain, number__lte=own.number)
     receipt = find((row.as_segment() for row in chain.order_by("number")), number)
     if receipt.portfolio_id != portfolio_id:

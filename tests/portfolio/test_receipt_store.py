@@ -1,6 +1,8 @@
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from portfolio import receipt_store
@@ -60,6 +62,21 @@ def test_one_that_is_about_to_be_written_is_waited_for() -> None:
 
     assert receipt_store.load(7, id, sleep=written_meanwhile).portfolio_id == 7
     assert len(waits) == 3
+
+
+def test_one_that_is_written_between_two_questions_is_found() -> None:
+    log = ReceiptLog()
+    id = log.issue(7, log.basis(b""), 0)
+    segment, questions = taken(log), []
+
+    def write_before_the_second(execute: Any, sql: str, *rest: Any) -> Any:
+        questions.append(sql)
+        if len(questions) == 2:
+            receipt_store.save(segment)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(write_before_the_second):
+        assert receipt_store.load(7, id, sleep=no_sleep).portfolio_id == 7
 
 
 def test_one_that_never_comes_is_given_up() -> None:
