@@ -4,7 +4,7 @@ Written once a second by whoever publishes the asset, fenced by the bus. Here is
 go together with the stored ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import overload
@@ -47,19 +47,28 @@ def read_open_bars(asset_id: int, symbol: str, interval: str) -> list[PriceBar]:
         redis.RedisError: Redis does not answer.
     """
     text: bytes | None = connection().hget(BARS_KEY, symbol)  # type: ignore[assignment]
-    if text is None:
-        return []
+    bars = [] if text is None else _bars_of(asset_id, text)
+    return sorted((bar for bar in bars if bar.interval == interval), key=lambda bar: bar.start)
+
+
+def read_all_open_bars(asset_ids: Mapping[str, int]) -> dict[str, list[PriceBar]]:
+    """Returns the newest bars of symbols, given with their asset's id; as `read_open_bars`, but of both intervals."""
+    symbols = list(asset_ids)
+    texts: list[bytes | None] = connection().hmget(BARS_KEY, symbols) if symbols else []  # type: ignore[assignment]
+    found = zip(symbols, texts, strict=True)
+    return {symbol: _bars_of(asset_ids[symbol], text) for symbol, text in found if text is not None}
+
+
+def _bars_of(asset_id: int, text: bytes) -> list[PriceBar]:
     entry = _decode(text)
-    bars = [
+    return [
         PriceBar(
             asset_id=asset_id,
             updated_at=entry.at,
             **{name: getattr(bar, name) for name in _Shown.__struct_fields__},
         )
         for bar in entry.bars
-        if bar.interval == interval
     ]
-    return sorted(bars, key=lambda bar: bar.start)
 
 
 class BarsTogether(Sequence[PriceBar]):

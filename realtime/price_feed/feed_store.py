@@ -11,6 +11,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 
+import redis
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.db.models import OuterRef, Subquery
@@ -19,11 +20,12 @@ from assets.calendars import calendar_named
 from assets.fields import ExactDecimalField
 from assets.market import Bar
 from assets.models import Asset, FeedSymbol, PriceBar, normal_symbol
+from assets.open_bars import read_all_open_bars
 from assets.redistribution import viewer_like
 from assets.sessions import Calendar
 from assets.stored_prices import previous_bars, read_splits
 from realtime.price_feed.listing import Close, LastPrice, Listing
-from realtime.price_feed.open_bar import BuiltBar, minute_start
+from realtime.price_feed.open_bar import LONG_AGO, BuiltBar, minute_start
 
 log = logging.getLogger("personal_finance.realtime.feed")
 
@@ -202,7 +204,7 @@ def read_open_bars(listings: Sequence[Listing], now: datetime) -> dict[str, list
             ids = [listing.asset_id for listing in some]
             rows = PriceBar.objects.filter(asset_id__in=ids, interval=interval, start=start)
             for row in rows.select_related("asset"):
-                found[row.asset.symbol].append(_bar(row))
+                found[row.asset.symbol].append(_bar(row, row.asset.symbol))
     return found
 
 
@@ -220,9 +222,52 @@ def newest_days(asset_ids: Sequence[int]) -> dict[int, Close]:
     return found
 
 
-def _bar(row: PriceBar) -> Bar:
+def store_shown_bars(source: str, listings: Sequence[Listing]) -> int:
+    """Stores what the source's last leader showed of bars and could not store any more; returns how many bars.
+
+    A process that was killed leaves its open bars in Redis, a second old.
+    """
+    count = 0
+    for some in chunks(listings):
+        symbols = {listing.asset_id: listing.symbol for listing in some}
+        shown = [bar for bar in _shown_bars(symbols) if bar.source == source]
+        written = _written_at(symbols, {bar.start for bar in shown})
+        rows = [
+            BarRow(bar.asset_id, BuiltBar(_bar(bar, symbols[bar.asset_id]), revised=bar.revised), source)
+            for bar in shown
+            if bar.updated_at is not None
+            and written.get((bar.asset_id, bar.interval, bar.start), LONG_AGO) <= bar.updated_at
+        ]
+        write([], rows)
+        count += len(rows)
+    return count
+
+
+def _shown_bars(symbols: Mapping[int, str]) -> list[PriceBar]:
+    try:
+        found = read_all_open_bars({symbol: asset_id for asset_id, symbol in symbols.items()})
+    except redis.RedisError as error:
+        log.warning("open bars not read, stored ones serve", extra={"error": str(error)})
+        return []
+    return [bar for bars in found.values() for bar in bars]
+
+
+def _written_at(
+    asset_ids: Iterable[int], starts: Iterable[datetime]
+) -> dict[tuple[int, str, datetime], datetime]:
+    rows = PriceBar.objects.filter(asset_id__in=list(asset_ids), start__in=list(starts))
+    return {
+        (asset_id, interval, start.astimezone(UTC)): updated_at
+        for asset_id, interval, start, updated_at in rows.values_list(
+            "asset_id", "interval", "start", "updated_at"
+        )
+        if updated_at is not None
+    }
+
+
+def _bar(row: PriceBar, symbol: str) -> Bar:
     return Bar(
-        symbol=row.asset.symbol,
+        symbol=symbol,
         interval="1d" if row.interval == PriceBar.Interval.DAY else "1m",
         start=row.start.astimezone(UTC),
         open=row.open,
@@ -342,7 +387,12 @@ def _stored(keys: Sequence[tuple[int, str, datetime]]) -> Mapping[tuple[int, str
         rows = PriceBar.objects.filter(
             asset_id__in={key[0] for key in some}, start__in={key[2] for key in some}
         ).select_related("asset")
-        found.update({(row.asset_id, row.interval, row.start.astimezone(UTC)): _bar(row) for row in rows})
+        found.update(
+            {
+                (row.asset_id, row.interval, row.start.astimezone(UTC)): _bar(row, row.asset.symbol)
+                for row in rows
+            }
+        )
     return found
 
 

@@ -20,6 +20,7 @@ from realtime.price_feed.feed_store import (
     read_last_prices,
     read_listings,
     read_open_bars,
+    store_shown_bars,
 )
 from realtime.price_feed.history import fill_daily_bars, missing_days, store_days
 from realtime.price_feed.lines import Line
@@ -90,6 +91,8 @@ class SourceSymbols:
         restored = await self._known(new) if new else {}
         closes = await self._store.call(read_closes, self._source.name, ids, now) if new else {}
         has_bars = new and not self._source.has_own_clock
+        if has_bars:
+            await self._store.call(store_shown_bars, self._source.name, new)
         bars = await self._store.call(read_open_bars, new, now) if has_bars else {}
         added, gone = self._batcher.follow(listings, now, monotonic)
         for symbol in restored.keys() & lines.keys():

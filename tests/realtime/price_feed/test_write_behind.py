@@ -5,10 +5,14 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
+import redis
+from django.conf import settings
 
 from assets.market import Bar
 from assets.models import Asset, FeedSymbol, PriceBar, Split
+from assets.open_bars import BARS_KEY
 from assets.splits import SplitEvent
 from realtime.price_feed.feed_store import (
     BarRow,
@@ -20,6 +24,7 @@ from realtime.price_feed.feed_store import (
     read_last_prices,
     read_listings,
     read_open_bars,
+    store_shown_bars,
     write,
 )
 from realtime.price_feed.open_bar import BuiltBar
@@ -159,6 +164,27 @@ class TestReading:
         FeedSymbol.objects.create(asset=asset, source="simulator", symbol="AAPL")
         bars = read_open_bars(read_listings("simulator"), NOON + 30 * SECOND)["AAPL"]
         assert {(bar.interval, bar.start) for bar in bars} == {("1d", MIDNIGHT), ("1m", NOON)}
+
+    def test_what_a_killed_leader_showed_of_bars_is_stored_unless_a_row_is_newer(self) -> None:
+        asset = make_asset()
+        FeedSymbol.objects.create(asset=asset, source="simulator", symbol="AAPL")
+        listings, now = read_listings("simulator"), datetime.now(UTC)
+        starts = [NOON + n * 60 * SECOND for n in range(4)]
+        write([], [make_bar(asset, starts[1], "1"), make_bar(asset, starts[2], "2")])
+        PriceBar.objects.filter(start=starts[1]).update(updated_at=now - 60 * SECOND)
+        shown = {"interval": "1m", "open": 4, "high": 6, "low": 3, "volume": 10, "source": "simulator"}
+        bars = [
+            {**shown, "start": start.isoformat(), "close": 5, "revised": n == 0}
+            for n, start in enumerate(starts)
+        ]
+        bars[3]["source"] = "another"
+        with redis.Redis.from_url(settings.REDIS_URL) as client:
+            client.hset(BARS_KEY, "AAPL", msgspec.json.encode({"at": now - 30 * SECOND, "bars": bars}))
+        assert store_shown_bars("simulator", listings) == 2
+        rows = PriceBar.objects.order_by("start").values_list("start", "close", "revised")
+        assert list(rows) == [(starts[0], 5, True), (starts[1], 5, False), (starts[2], 2, False)]
+        assert store_shown_bars("simulator", listings) == 0
+        assert store_shown_bars("simulator", []) == 0
 
     def test_an_exchange_has_its_own_sessions_splits_and_open_day(
         self, django_assert_num_queries: Any
