@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,6 +20,11 @@ def client() -> APIClient:
     client = APIClient()
     client.force_login(User.objects.create_user("alice"))
     return client
+
+
+@pytest.fixture(autouse=True)
+def may_be_seen(settings: Any) -> None:
+    settings.FEED_REDISTRIBUTION = {"ccxt": "users"}
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +93,18 @@ def test_as_csv_they_are_the_same(client: APIClient) -> None:
         "2026-11-20T12:00:01.000000Z,2026-11-20T12:00:01.000007Z,ccxt,trade,43001.123456789012345678,,buy,,,",
         "2026-11-20T12:00:02.000000Z,2026-11-20T12:00:02.000007Z,ccxt,trade,43002.123456789012345678,,buy,,,",
     ]
+
+
+def test_what_a_vendor_shows_to_its_owner_only_is_not_there_for_others(
+    client: APIClient, settings: Any
+) -> None:
+    settings.FEED_REDISTRIBUTION, settings.FEED_OWNER = {}, "bob"
+    owner = APIClient()
+    owner.force_login(User.objects.create_user("bob"))
+    for one, count in ((client, 0), (owner, 3)):
+        assert len(one.get("/api/assets/BTC/USD/ticks/").json()["results"]) == count
+        answer = one.get("/api/assets/BTC/USD/ticks.csv")
+        assert len(b"".join(answer.streaming_content).splitlines()) == count + 1  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("query", ["start=yesterday", "kind=bar"])

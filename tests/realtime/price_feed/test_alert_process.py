@@ -149,7 +149,8 @@ def own_redis(folder: Path) -> Iterator["tuple[str, subprocess.Popen[bytes]]"]:
 
 @contextmanager
 def coinbase(log: Path, vendor: Vendor, **env: str) -> Iterator[FeedProcess]:
-    address = {"COINBASE_WEBSOCKET_URL": vendor.url, "COINBASE_PRODUCTS": "ACME-USD"}
+    shown = {"FEED_REDISTRIBUTION": "coinbase=users"}
+    address = {"COINBASE_WEBSOCKET_URL": vendor.url, "COINBASE_PRODUCTS": "ACME-USD", **shown}
     with feed_process(
         log, "--source", "coinbase", ALERT_WEBHOOK_ALLOW_PRIVATE="true", **address, **env
     ) as feed:
