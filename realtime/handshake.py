@@ -258,10 +258,17 @@ def verdicts(identities: Collection[Identity]) -> dict[Identity, CloseCode]:
     )
     found: dict[Identity, CloseCode] = {}
     for identity in identities:
-        code = _verdict(identity, users)
+        code = _verdict(identity, users) or _verdict_of_viewer(identity, users)
         if code is not None:
             found[identity] = code
     return found
+
+
+def _verdict_of_viewer(identity: Identity, users: Mapping[Any, Any]) -> CloseCode | None:
+    """Who may see less than before comes back as who it is now."""
+    user = users.get(identity.user_id)
+    is_less = user is not None and not viewer_of(user).covers(identity.viewer)
+    return CloseCode.STATE_LOST if is_less else None
 
 
 def _verdict(identity: Identity, users: Mapping[Any, Any]) -> CloseCode | None:

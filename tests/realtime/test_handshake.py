@@ -12,6 +12,7 @@ from django.test import TestCase, override_settings
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from assets.redistribution import viewer_of
 from realtime.handshake import (
     Credential,
     Headers,
@@ -400,6 +401,16 @@ class VerdictTests(TestCase):
         self.token.save()
 
         self.assertEqual(self.verdicts(), {self.by_token: CloseCode.FORBIDDEN})
+
+    def test_who_is_no_owner_any_more_comes_back_as_who_it_is_now(self) -> None:
+        self.user.is_superuser = True
+        self.user.save()
+        owner = Identity(
+            user_id=self.user.pk, session_key=self.session.session_key, viewer=viewer_of(self.user)
+        )
+        self.assertEqual(verdicts([owner]), {})
+        User.objects.create_superuser("another")
+        self.assertEqual(verdicts([owner]), {owner: CloseCode.STATE_LOST})
 
     def test_anonymous_ones_stay_as_long_as_the_setting_says(self) -> None:
         with override_settings(WEBSOCKET_ALLOW_ANONYMOUS=True):
