@@ -319,6 +319,11 @@ class FeedBus:
         """Reads the wants again if they have changed, which a publish does by itself; returns what is newly wanted."""
         return await self._wants.read(self._redis, int(await self._redis.get(WANTED_VERSION_KEY) or 0))
 
+    def take_joined(self) -> set[str]:
+        """Returns the symbols of which a process has come late to a channel, since the last call."""
+        joined, self._wants.joined = self._wants.joined, set()
+        return joined
+
     def forget_wanted(self) -> None:
         """Makes the next reading read the wants again, because a dead process's may have lapsed."""
         self._wants.version = -1

@@ -26,23 +26,44 @@ class Wants:
         self.version = -1
         # Books that are wanted no more, and still in Redis.
         self.dropped_books: set[str] = set()
+        # Symbols of which a process has come to want a channel that others want already: it has not had what they had.
+        self.joined: set[str] = set()
+        self._by_process: dict[str, frozenset[str]] = {}
 
     async def read(self, client: "redis.Redis", version: int) -> set[str]:
         """Reads the wants unless they are of this version; returns the symbols of which more is wanted than before."""
         if version == self.version:
             return set()
-        alive: Any = await client.zrangebyscore(PROCESSES_KEY, time.time(), "+inf")
-        members: Any = ()
-        if alive:
-            members = await client.sunion([wanted_key(process.decode()) for process in alive])
+        processes = await _read(client)
         wanted: dict[str, set[str]] = {}
-        for member in members:
-            want, _, symbol = member.decode().partition(" ")
+        for member in frozenset[str]().union(*processes.values()):
+            want, _, symbol = member.partition(" ")
             wanted.setdefault(symbol, set()).add(want)
         before = self.by_symbol
-        self.by_symbol, self.version = wanted, version
+        for name, members in processes.items():
+            for member in members - self._by_process.get(name, frozenset()):
+                want, _, symbol = member.partition(" ")
+                if want in CHANNELS and want in before.get(symbol, ()):
+                    self.joined.add(symbol)
+        self.by_symbol, self.version, self._by_process = wanted, version, processes
         self.dropped_books = (self.dropped_books | _books(before)) - _books(wanted)
         return {symbol for symbol, wants in wanted.items() if not wants <= before.get(symbol, set())}
+
+
+async def _read(client: "redis.Redis") -> dict[str, frozenset[str]]:
+    """Returns what each living process wants."""
+    alive: Any = await client.zrangebyscore(PROCESSES_KEY, time.time(), "+inf")
+    names = [process.decode() for process in alive]
+    answers: Any = []
+    if names:
+        async with client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.smembers(wanted_key(name))
+            answers = await pipe.execute()
+    return {
+        name: frozenset(member.decode() for member in members)
+        for name, members in zip(names, answers, strict=True)
+    }
 
 
 def _books(wanted: dict[str, set[str]]) -> set[str]:

@@ -167,6 +167,11 @@ class News:
         tape.count, self.trades_told = waiting, 0
         self.tell_state_again()
 
+    def tell_all_again(self, tape: Tape) -> None:
+        """What a newcomer is told first: its last trades, the book and the open bars."""
+        self.trades_told = min(self.trades_told, max(0, tape.count - TRADES_KEPT))
+        self.tell_state_again()
+
     def tell_state_again(self) -> None:
         self.book_is_due, self.bars_told = True, -1
 

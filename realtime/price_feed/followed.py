@@ -168,6 +168,14 @@ class Followed:
             if line.news is not None or line.levels > FULL_LEVELS:
                 self._wanting.add(symbol)
 
+    def tell_again(self, symbols: Iterable[str]) -> None:
+        """Tells what channels begin with once more, for a process that has come late; the others know it already."""
+        for symbol in symbols:
+            line = self.lines.get(symbol)
+            if line is not None and line.news is not None and line.tape is not None:
+                line.news.tell_all_again(line.tape)
+                self._changed(line)
+
     def arbitrate(self, live: Mapping[str, Collection[str]]) -> None:
         """Publishes only assets of which this is the first live source; without any, whoever was goes on."""
         for symbol, line in self.lines.items():

@@ -376,6 +376,7 @@ class Lead:
             self._wanted = wanted
             self.batcher.want(wanted)
             self._ask_upstream()
+        self.batcher.tell_again(self._bus.take_joined())
         if self.batcher.has_changes:
             self._wake.set()
 

@@ -394,6 +394,22 @@ async def test_wants_can_be_read_while_nothing_is_published(feed: MakeFeed, web:
     assert await leader.read_wanted() == set()
 
 
+async def test_who_comes_late_to_a_channel_is_seen_once(feed: MakeFeed, web: MakeWeb) -> None:
+    leader, first, second = feed(), web("first"), web("second")
+    await leader.acquire()
+    await first.want(["quote AAPL", "trades AAPL"])
+    await leader.read_wanted()
+    assert leader.take_joined() == set()
+
+    await second.want(["quote AAPL", "quote MSFT"])
+    await leader.read_wanted()
+    assert leader.take_joined() == set()
+    await second.want(["trades AAPL", "bars AAPL"])
+    assert await leader.read_wanted() == {"AAPL"}
+    assert leader.take_joined() == {"AAPL"}
+    assert leader.take_joined() == set()
+
+
 async def test_account_events_are_sent_and_the_newest_are_kept(feed: MakeFeed, web: MakeWeb) -> None:
     leader, listener = feed(), web("w")
     await leader.acquire()

@@ -79,6 +79,20 @@ def test_a_trade_is_told_as_it_was_under_a_number_of_its_own() -> None:
     assert flushed(batcher) == {}
 
 
+def test_a_process_that_comes_late_is_told_what_the_others_have_had() -> None:
+    batcher = make_batcher()
+    wanted(batcher, "quote", "trades", "bars", "book")
+    trades(batcher, *range(1, TRADES_KEPT + 11))
+    batcher.take([Depth(symbol="btc", bids=((Decimal(9), Decimal(1)),), asks=())], NOON + 99 * SECOND, 0.0)
+    flushed(batcher)
+    batcher.tell_again({"BTC", "UNKNOWN"})
+    told = flushed(batcher)
+    assert numbers(told) == list(range(11, TRADES_KEPT + 11))
+    assert told["book"]["bids"] == [[9, 1]]
+    assert {bar["interval"] for bar in told["bars"]} == {"1m", "1d"}
+    assert flushed(batcher) == {}
+
+
 def test_a_newcomer_gets_the_last_fifty_and_is_news_by_the_lines_number() -> None:
     batcher = make_batcher()
     trades(batcher, *range(1, TRADES_KEPT + 11))
