@@ -186,6 +186,7 @@ _MAKERS = {
     "ccxt": ("ccxt_exchange", "ccxt"),
     "openalgo": ("openalgo", "openalgo"),
     "kraken": ("kraken", "kraken"),
+    "bitstamp": ("bitstamp", "bitstamp"),
     "replay": ("replay", "replay"),
     **{f"polygon_{cluster}": ("polygon", cluster) for cluster in CLUSTERS},
 }
