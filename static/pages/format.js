@@ -110,10 +110,14 @@ export function quantity(/** @type {any} */ value) {
   return isNumber(value) ? typographic(format({ maximumFractionDigits: 12 }).format(value)) : DASH;
 }
 
+/** The most decimals that a quantity of this magnitude is given in a narrow column. */
+export function mostSizeDigits(/** @type {number} */ value) {
+  return Math.abs(value) >= 1000 ? 2 : Math.abs(value) >= 1 ? 4 : 8;
+}
+
 /** The decimals of a quantity in a narrow column: every one of small ones, none too many of large ones. */
 export function sizeDigits(/** @type {number} */ value) {
-  const most = Math.abs(value) >= 1000 ? 2 : Math.abs(value) >= 1 ? 4 : 8;
-  return Math.min(most, decimals(value));
+  return Math.min(mostSizeDigits(value), decimals(value));
 }
 
 /**

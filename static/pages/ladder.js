@@ -1,6 +1,6 @@
 /** An order book as a ladder shows it, and the trades that are new to a list. Knows no DOM. */
 
-import { priceDigits, sizeDigits } from "./format.js";
+import { mostSizeDigits, priceDigits, sizeDigits } from "./format.js";
 
 /**
  * @typedef {import("../realtime/streams.js").Book} Book
@@ -21,7 +21,7 @@ export function ladder(book, most = LEVELS) {
   /** @returns {Rung[]} */
   const rungs = (/** @type {number[][]} */ side) => side.map(([price, quantity]) => ({ price, quantity, share: quantity / largest }));
   const digits = [...bids, ...asks].reduce((found, [price]) => Math.max(found, priceDigits(price)), 2);
-  const places = Math.min(sizeDigits(largest), Math.max(0, ...[...bids, ...asks].map(([, quantity]) => sizeDigits(quantity))));
+  const places = Math.min(mostSizeDigits(largest), Math.max(0, ...[...bids, ...asks].map(([, quantity]) => sizeDigits(quantity))));
   const known = bids.length > 0 && asks.length > 0;
   const spread = known ? Number((asks[0][0] - bids[0][0]).toFixed(digits)) : null;
   const middle = known ? (asks[0][0] + bids[0][0]) / 2 : 0;

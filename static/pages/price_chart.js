@@ -71,6 +71,7 @@ export class PriceChart {
   /** Fetches the history again; also after a reconnect or a gap, to fill what was missed. */
   async load() {
     clearTimeout(this.#tailTimer);
+    if (!this.symbol) return; // a range may be chosen before there is an asset
     this.#request?.abort();
     const request = (this.#request = new AbortController());
     const { interval, days } = RANGES[this.#range];

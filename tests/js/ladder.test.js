@@ -36,6 +36,11 @@ describe("a ladder", () => {
     assert.equal(size(0.5, places), "0.5000");
     assert.equal(size(0.00000472, places), "0.00000472");
   });
+
+  test("does not round the others because its largest quantity is whole", () => {
+    assert.equal(ladder({ bids: [[1, 23012], [1, 867.7]], asks: [] }).places, 1);
+    assert.equal(ladder({ bids: [[1, 23012], [1, 1719.449087]], asks: [] }).places, 2);
+  });
 });
 
 describe("trades", () => {
