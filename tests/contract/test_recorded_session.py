@@ -1,11 +1,9 @@
 """One session of Coinbase, whichever way it comes: the same trades, books and bars live, through replay and over REST.
 
-Two systems run it at once: one follows the loopback exchange, the other replays the file. What both must show is
-computed here from the frames alone. The recorded session runs where COINBASE_RECORDING names it; else a made-up one.
+Two systems run it at once: one follows the loopback exchange, the other replays the file. tests/recorded_session.py
+says what both must show; tests/browser/test_recorded_session.py looks at the page.
 """
 
-import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -17,55 +15,12 @@ import pytest
 
 from tests.contract.client import Http, Socket
 from tests.live import LiveSystem, wait_until
-from tests.vendors.frames import Frames, made_up, read_frames, rebuilt_books, write_frames
+from tests.recorded_session import TAKER, TRADES_KEPT, Bar, bars_of, best_levels, session, trades_of
+from tests.vendors.frames import Frames, rebuilt_books, write_frames
 from tests.vendors.process import exchange, reserved_port
 
-RECORDING = os.environ.get("COINBASE_RECORDING", "")
-PRODUCTS = ["ABC-USD", "DEF-EUR", "GHI-GBP"]
-# Of a product, for whoever asks later.
-TRADES_KEPT = 50
 # The end is looked at, and nothing on the way.
 SPEED = 20
-
-# Its session's bars of a product: (start, open, high, low, close, volume).
-Bar = tuple[datetime, Decimal, Decimal, Decimal, Decimal, Decimal]
-
-
-def session() -> Frames:
-    return read_frames(Path(RECORDING)) if RECORDING else made_up(PRODUCTS, 1000)
-
-
-# -- what the frames say
-
-
-def trades_of(frames: Frames) -> dict[str, list[dict[str, Any]]]:
-    """Each product's trades in their order; the last one of before the session is the first."""
-    trades: dict[str, list[dict[str, Any]]] = {}
-    for _, text in frames:
-        message = json.loads(text)
-        if message["type"] in ("last_match", "match"):
-            trades.setdefault(message["product_id"], []).append(message)
-    return trades
-
-
-def bars_of(trades: list[dict[str, Any]]) -> list[Bar]:
-    minutes: dict[datetime, list[tuple[Decimal, Decimal]]] = {}
-    for trade in trades:
-        moment = datetime.fromisoformat(trade["time"])
-        prints = minutes.setdefault(moment.replace(second=0, microsecond=0), [])
-        prints.append((Decimal(trade["price"]), Decimal(trade["size"])))
-    return [
-        (
-            start,
-            prints[0][0],
-            max(price for price, _ in prints),
-            min(price for price, _ in prints),
-            prints[-1][0],
-            sum((size for _, size in prints), Decimal(0)),
-        )
-        for start, prints in sorted(minutes.items())
-    ]
-
 
 # -- what a system shows
 
@@ -173,8 +128,8 @@ def test_the_books_end_as_an_independent_rebuild_has_them(
     systems: dict[str, Shown], frames: Frames, way: str
 ) -> None:
     expected = {
-        product: tuple([list(level) for level in book.levels(side)[:5]] for side in ("buy", "sell"))
-        for product, book in rebuilt_books(frames).items()
+        product: tuple([list(level) for level in side] for side in sides)
+        for product, sides in best_levels(frames).items()
     }
     wait_until(lambda: systems[way].best_levels(list(expected)) == expected, 30, "the best five levels")
 
@@ -183,24 +138,21 @@ def test_the_books_end_as_an_independent_rebuild_has_them(
 def test_the_last_trades_are_those_of_the_session_to_the_digit(
     systems: dict[str, Shown], frames: Frames, way: str
 ) -> None:
-    session = trades_of(frames)
-    told = systems[way].last_trades({product: trades[-1]["trade_id"] for product, trades in session.items()})
-    for product, trades in session.items():
+    made = trades_of(frames)
+    told = systems[way].last_trades({product: trades[-1]["trade_id"] for product, trades in made.items()})
+    for product, trades in made.items():
         numbers = [trade["number"] for trade in told[product]]
         assert numbers == list(range(numbers[0], numbers[0] + min(TRADES_KEPT, len(trades))))
-        assert (
-            [
-                (trade["trade_id"], trade["price"], trade["quantity"], trade["side"], trade["as_of"])
-                for trade in told[product]
-            ]
-            == [
-                (
-                    str(trade["trade_id"]),
-                    Decimal(trade["price"]),
-                    Decimal(trade["size"]),
-                    {"buy": "sell", "sell": "buy"}[trade["side"]],  # theirs is the maker's
-                    trade["time"],
-                )
-                for trade in trades[-TRADES_KEPT:]
-            ]
-        )
+        assert [
+            (trade["trade_id"], trade["price"], trade["quantity"], trade["side"], trade["as_of"])
+            for trade in told[product]
+        ] == [
+            (
+                str(trade["trade_id"]),
+                Decimal(trade["price"]),
+                Decimal(trade["size"]),
+                TAKER[trade["side"]],
+                trade["time"],
+            )
+            for trade in trades[-TRADES_KEPT:]
+        ]
