@@ -15,6 +15,9 @@ from websockets.http11 import Request
 
 from realtime.writer import EXTENSION, nothing
 
+# For so long a client that broke the protocol may go on sending what nobody reads any more.
+LINGER_SECONDS = 1.0
+
 
 class FramesProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol as a `realtime.writer.Socket`; the scope's extensions name it."""
@@ -23,6 +26,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.on_writable: Callable[[], None] = nothing
         self._pong = b""  # owed to a client that does not read
+        self._lingers = False
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
@@ -62,6 +66,22 @@ class FramesProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
 
     # --- what the transport calls ------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if not self._lingers:
+            super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        """Closes so that the reason arrives: a socket that is closed with unread data is reset, and the reason lost."""
+        sent = self.conn.close_sent
+        assert sent is not None
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = self._lingers = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(LINGER_SECONDS, self._give_up)
 
     def resume_writing(self) -> None:
         super().resume_writing()
