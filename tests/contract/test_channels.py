@@ -192,8 +192,12 @@ def read_to_the_end(watcher: Watcher, market: Market, within: float = 100.0) -> 
 
 
 def is_at_the_end(watcher: Watcher, market: Market) -> bool:
-    ends = bool(watcher.trades) and watcher.trades[-1]["trade_id"] == str(market.trades[-1]["trade_id"])
-    return ends and watcher.books[-1:] == market.books[-1:]
+    """Whether the last trade, the bar that it closes, and the last book are there: each has frames of its own."""
+    last = market.trades[-1]
+    traded = bool(watcher.trades) and watcher.trades[-1]["trade_id"] == str(last["trade_id"])
+    minutes = [bar for bar in watcher.bars if bar["interval"] == "1m"]
+    barred = bool(minutes) and Decimal(minutes[-1]["close"]) == Decimal(last["price"])
+    return traded and barred and watcher.books[-1:] == market.books[-1:]
 
 
 def drain(watcher: Watcher, market: Market) -> None:
