@@ -6,24 +6,26 @@ vendor. A value's `symbol` is the SOURCE's own name for the instrument; the pric
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from operator import gt
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 Side = Literal["buy", "sell"]
 MarketPhase = Literal["pre_open", "open", "closing", "closed"]
 Level = tuple[Decimal, Decimal]
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 # Beyond this a price is a broken frame, and its plain notation could be a megabyte long.
 MAX_EXPONENT = 30
 LEAST, BEYOND = Decimal(10) ** -MAX_EXPONENT, Decimal(10) ** (MAX_EXPONENT + 1)
-# Of one book and kind: a megabyte or two, many times what changes again and again.
-TEXTS_KEPT = 16_384
+# Of one kind: a megabyte or two, many times what changes again and again.
+CONVERSIONS_KEPT = 16_384
 # Nine of ten changes of a recorded session were within so many levels of the best.
 NEAR = 16
 HUNDREDTH = Decimal("0.01")
@@ -56,10 +58,35 @@ def bounded(value: Decimal) -> Decimal:
 
 
 def from_float(value: float) -> Decimal:
-    """Converts a vendor's binary double once, by its shortest text; raises ValueError unless finite."""
+    """Converts a vendor's binary double once, by its shortest text: 190.55, and 100 rather than 100.0.
+
+    Raises:
+        ValueError: not finite, or an exponent beyond ±30.
+    """
     if not math.isfinite(value):
         raise ValueError(f"expected a finite number, was {value}")
-    return bounded(Decimal(repr(value)))
+    text = repr(value).removesuffix(".0")
+    return Decimal(text) if "e" not in text else bounded(Decimal(text))
+
+
+class Conversions(dict[Given, Made]):
+    """What has been converted before: the figures of a market repeat, and a hit costs a tenth of a checked conversion.
+
+    Args:
+        convert: makes the value; what it raises is raised, and nothing is kept.
+    """
+
+    __slots__ = ("_convert",)
+
+    def __init__(self, convert: Callable[[Given], Made]) -> None:
+        self._convert = convert
+
+    def __missing__(self, given: Given) -> Made:
+        made = self._convert(given)
+        if len(self) >= CONVERSIONS_KEPT:
+            self.clear()
+        self[given] = made
+        return made
 
 
 def change_since(price: Decimal, previous_close: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
@@ -204,33 +231,22 @@ class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, Decimal | str | bool | None] = {}
 
 
-class _Quantities(dict[str, Decimal]):
-    """Texts of quantities and their values: sizes repeat, and a hit costs a tenth of a checked conversion."""
-
-    def __missing__(self, text: str) -> Decimal:
-        quantity = Decimal(text)
-        if not (LEAST <= quantity < BEYOND or quantity == 0):
-            raise ValueError(f"expected a quantity of at least zero, was {text}")
-        if len(self) >= TEXTS_KEPT:
-            self.clear()
-        self[text] = quantity
-        return quantity
+def _bid_key(text: str) -> Decimal:
+    price = Decimal(text)
+    if not LEAST <= price < BEYOND:
+        raise ValueError(f"expected a price above zero, was {text}")
+    return price
 
 
-class _Keys(dict[str, Decimal]):
-    """Texts of prices and their keys: a bid's price, an ask's price negated."""
+def _ask_key(text: str) -> Decimal:
+    return _bid_key(text).copy_negate()
 
-    def __init__(self, is_bids: bool) -> None:
-        self._is_bids = is_bids
 
-    def __missing__(self, text: str) -> Decimal:
-        price = Decimal(text)
-        if not LEAST <= price < BEYOND:
-            raise ValueError(f"expected a price above zero, was {text}")
-        if len(self) >= TEXTS_KEPT:
-            self.clear()
-        key = self[text] = price if self._is_bids else price.copy_negate()
-        return key
+def _quantity(text: str) -> Decimal:
+    quantity = Decimal(text)
+    if not (LEAST <= quantity < BEYOND or quantity == 0):
+        raise ValueError(f"expected a quantity of at least zero, was {text}")
+    return quantity
 
 
 class _BookSide:
@@ -244,7 +260,8 @@ class _BookSide:
 
     def __init__(self, is_bids: bool) -> None:
         self.is_bids = is_bids
-        self.key_of = _Keys(is_bids)
+        # A bid's price, an ask's price negated.
+        self.key_of = Conversions(_bid_key if is_bids else _ask_key)
         self.levels: dict[str, Level] = {}
         # Ascending, so that the best are LAST: changes cluster there, and an insertion moves few entries.
         self.keys: list[Decimal] = []
@@ -328,7 +345,7 @@ class Book:
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self._bids, self._asks = _BookSide(is_bids=True), _BookSide(is_bids=False)
-        self._quantities = _Quantities()
+        self._quantities = Conversions(_quantity)
 
     def replace(self, bids: Sequence[tuple[str, str]], asks: Sequence[tuple[str, str]]) -> None:
         """Forgets everything and takes a snapshot; levels of quantity zero are left out.

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from assets.market import Depth, Trade, parse_decimal
+from assets.market import Conversions, Depth, Trade, parse_decimal
 from realtime.feeds.base import (
     Channel,
     Confirmed,
@@ -32,7 +32,6 @@ URL = "wss://ws.bitstamp.net"
 SILENCE_SECONDS = 120.0
 # Of the hundred that are sent, as many as anybody is shown.
 LEVELS = 50
-DECIMALS_KEPT = 16_384
 TRADES, BOOK = "live_trades_", "order_book_"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _is_pair = re.compile(r"[a-z0-9-]{1,40}").fullmatch
@@ -72,17 +71,11 @@ _decode_book = msgspec.json.Decoder(_Book).decode
 _decode_error = msgspec.json.Decoder(_Error).decode
 
 
-class _Decimals(dict[str, Decimal]):
-    """Texts and their values: the figures of a market repeat, and a hit costs a tenth of a checked conversion."""
-
-    def __missing__(self, text: str) -> Decimal:
-        value = parse_decimal(text)
-        if value <= 0:
-            raise ValueError(f"expected a number above zero, was {text}")
-        if len(self) >= DECIMALS_KEPT:
-            self.clear()
-        self[text] = value
-        return value
+def _positive(text: str) -> Decimal:
+    value = parse_decimal(text)
+    if value <= 0:
+        raise ValueError(f"expected a number above zero, was {text}")
+    return value
 
 
 class BitstampFeed(Feed):
@@ -96,7 +89,7 @@ class BitstampFeed(Feed):
     def __init__(self, symbols: Iterable[str] = (), *, url: str = URL) -> None:
         self.symbols = tuple(dict.fromkeys(symbols))
         self._url = url
-        self._decimals = _Decimals()
+        self._decimals = Conversions(_positive)
         # Asked for on this connection, and refused as soon as the vendor says so.
         self._misspelt: list[str] = []
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from assets.market import Book, Quote, Trade, parse_decimal
+from assets.market import Book, Conversions, Quote, Trade, parse_decimal
 from realtime.feeds.base import (
     Clock,
     Confirmed,
@@ -57,7 +57,6 @@ from realtime.feeds.coinbase_rest import URL as REST_URL
 from realtime.feeds.coinbase_user import OwnEvents
 
 URL = "wss://ws-feed.exchange.coinbase.com"
-DECIMALS_KEPT = 16_384
 # A heartbeat comes every second for each product.
 SILENCE_SECONDS = 10.0
 # Without the heartbeat channel a quiet product may say nothing for a minute.
@@ -69,17 +68,6 @@ _CONFIGURATION = re.compile(r"no channels provided|not a valid channel|invalid c
 _BUSY = re.compile(
     r"rate limit|too many|exceeded|slow|time(d )?out|timestamp|internal|unavailable|again", re.I
 )
-
-
-class _Decimals(dict[str, Decimal]):
-    """Texts and their values: the figures of a market repeat, and a hit costs a tenth of a checked conversion."""
-
-    def __missing__(self, text: str) -> Decimal:
-        value = parse_decimal(text)
-        if len(self) >= DECIMALS_KEPT:
-            self.clear()
-        self[text] = value
-        return value
 
 
 class _Product:
@@ -146,7 +134,7 @@ class CoinbaseFeed(Feed):
         self._books: dict[str, Book] = {}
         self._full: dict[str, FullBook] = {}
         self._own = OwnEvents()
-        self._decimals = _Decimals()
+        self._decimals = Conversions(parse_decimal)
         # The first one is under way.
         self._requests: deque[_Request] = deque()
 

@@ -13,7 +13,7 @@ from urllib.parse import quote as quoted
 
 import msgspec
 
-from assets.market import TEXTS_KEPT, Book, Side, parse_decimal
+from assets.market import Book, Conversions, Side, parse_decimal
 from realtime.feeds.base import (
     MAX_FRAME_BYTES,
     Connection,
@@ -46,31 +46,20 @@ class BookRequest(str):
     """A frame for our own wire: the product whose orders are wanted."""
 
 
-class _Sizes(dict[str, Decimal]):
-    """Texts of sizes and their values."""
-
-    def __missing__(self, text: str) -> Decimal:
-        size = parse_decimal(text)
-        if size < 0:
-            raise ValueError(f"expected a size of at least zero, was {text}")
-        if len(self) >= TEXTS_KEPT:
-            self.clear()
-        self[text] = size
-        return size
+def _size(text: str) -> Decimal:
+    size = parse_decimal(text)
+    if size < 0:
+        raise ValueError(f"expected a size of at least zero, was {text}")
+    return size
 
 
-class _Prices(dict[str, str]):
-    """Texts of prices and the one text of each: "100.00" and "100" are one level."""
-
-    def __missing__(self, text: str) -> str:
-        price = parse_decimal(text)
-        if price <= 0:
-            raise ValueError(f"expected a price above zero, was {text}")
-        plain = f"{price:f}"
-        if len(self) >= TEXTS_KEPT:
-            self.clear()
-        self[text] = plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
-        return plain
+def _price(text: str) -> str:
+    """Returns the one text of a price: "100.00" and "100" are one level."""
+    price = parse_decimal(text)
+    if price <= 0:
+        raise ValueError(f"expected a price above zero, was {text}")
+    plain = f"{price:f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 class FullBook:
@@ -98,7 +87,7 @@ class FullBook:
         self.sequence = 0
         self._orders: dict[str, tuple[Side, str, Decimal]] = {}
         self._levels: dict[Side, dict[str, Decimal]] = {"buy": {}, "sell": {}}
-        self._sizes, self._prices = _Sizes(), _Prices()
+        self._sizes, self._prices = Conversions(_size), Conversions(_price)
         # While there is no book: what is to be played after its orders, and heartbeats until those are asked for again.
         self._queue: list[OrderMessage] = []
         self._beats = 0

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import msgspec
 
-from assets.market import BidAsk, Book, Depth, Level, Quote, Side, Trade, parse_decimal
+from assets.market import BidAsk, Book, Conversions, Depth, Level, Quote, Side, Trade, parse_decimal
 from realtime.feeds.base import (
     Channel,
     Confirmed,
@@ -40,7 +40,6 @@ CHANNELS: dict[str, dict[str, Any]] = {"ticker": {}, "trade": {"snapshot": False
 ASK_BOOK_EVERY = timedelta(seconds=10)
 # Says nothing about the pair that was asked for.
 TOO_MANY = ("msg rate", "Rate limit", "rate limit")
-DECIMALS_KEPT = 16_384
 LONGEST_NUMBER = 40
 
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -120,19 +119,13 @@ _decode_answer = msgspec.json.Decoder(_Answer).decode
 _KNOWN = {None, *CHANNELS, "heartbeat", "status"}
 
 
-class _Decimals(dict[str, Decimal]):
-    """Texts and their values: the figures of a market repeat, and a hit costs a tenth of a checked conversion."""
-
-    def __missing__(self, text: str) -> Decimal:
-        if len(text) > LONGEST_NUMBER:
-            raise ValueError(f"expected a shorter number, was {text[:LONGEST_NUMBER]}…")
-        value = parse_decimal(text)
-        if value < 0:
-            raise ValueError(f"expected a number of at least zero, was {text}")
-        if len(self) >= DECIMALS_KEPT:
-            self.clear()
-        self[text] = value
-        return value
+def _size(text: str) -> Decimal:
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(f"expected a shorter number, was {text[:LONGEST_NUMBER]}…")
+    value = parse_decimal(text)
+    if value < 0:
+        raise ValueError(f"expected a number of at least zero, was {text}")
+    return value
 
 
 class _TenBest(Book):
@@ -184,7 +177,7 @@ class KrakenFeed(Feed):
     def __init__(self, pairs: Iterable[str] = (), *, url: str = URL) -> None:
         self.symbols = tuple(dict.fromkeys(pairs))
         self._url = url
-        self._decimals = _Decimals()
+        self._decimals = Conversions(_size)
         # Of this connection: what is asked for, the number of each pair's last trade, its book, and when that may be
         # asked for anew.
         self._wanted: set[str] = set()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from assets.market import AccountEvent, Depth, Level, Quote, from_float
+from assets.market import AccountEvent, Conversions, Depth, Level, Quote, from_float
 from realtime.feeds.base import (
     Channel,
     Clock,
@@ -54,7 +54,6 @@ URL = "ws://127.0.0.1:8765"
 PING_SECONDS, SILENCE_SECONDS = 20.0, 60.0
 DEPTH_LEVELS = 5
 SYMBOLS_A_FRAME = 100
-DECIMALS_KEPT = 16_384
 ORDERS_KEPT = 4096
 PRICE, QUOTE, DEPTH = 1, 2, 3
 
@@ -65,15 +64,9 @@ _ABOUT_A_REQUEST = frozenset({"INVALID_MODE", "INVALID_PARAMETERS", "INVALID_ACT
 _ROUNDING = 0.0051
 
 
-class _Decimals(dict[Number, Decimal]):
-    """Numbers of JSON and their values: the figures of a market repeat."""
-
-    def __missing__(self, number: Number) -> Decimal:
-        value = Decimal(int(number)) if abs(number) < 2**53 and number == int(number) else from_float(number)
-        if len(self) >= DECIMALS_KEPT:
-            self.clear()
-        self[number] = value
-        return value
+def _decimal(number: Number) -> Decimal:
+    is_exact = isinstance(number, int) and abs(number) < 2**53
+    return Decimal(number) if is_exact else from_float(float(number))
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -104,7 +97,7 @@ class OpenAlgoFeed(Feed):
         self.modes: frozenset[Mode] = frozenset({"ltpc", "quote", "full"})
         self._key = key
         self._clock = clock or SystemClock()
-        self._decimals = _Decimals()
+        self._decimals = Conversions(_decimal)
         self._forget()
 
     def _forget(self) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,7 +31,7 @@ from realtime.feeds.base import (
     SocketWire,
     Wire,
 )
-from realtime.feeds.polygon_conditions import CORRECTED_CLOSE, OFFICIAL_CLOSE, OPTIONS, STOCKS, Effects
+from realtime.feeds.polygon_conditions import CORRECTED_CLOSE, OFFICIAL_CLOSE, OPTIONS, STOCKS, effects
 from realtime.feeds.polygon_symbols import CLUSTERS, Cluster, names
 from realtime.feeds.polygon_topics import BASE, MORE, Topics
 
@@ -72,18 +72,24 @@ class _AsNamed(dict[str, str]):
         return name
 
 
-class _Last(NamedTuple):
+class _Last:
     """The last price that a trade has set."""
 
-    price: Decimal
-    as_of: datetime
+    __slots__ = ("as_of", "price")
+
+    def __init__(self, price: Decimal, as_of: datetime) -> None:
+        self.price = price
+        self.as_of = as_of
 
 
-class _Shown(NamedTuple):
+class _Shown:
     """The exchange whose quotes and books of a pair are shown, and when it last spoke."""
 
-    exchange: str | int
-    at: int
+    __slots__ = ("at", "exchange")
+
+    def __init__(self, exchange: str | int, at: int) -> None:
+        self.exchange = exchange
+        self.at = at
 
 
 class PolygonFeed(Feed):
@@ -128,7 +134,7 @@ class PolygonFeed(Feed):
         self._topics = Topics(cluster, all_tickers=all_tickers, more=topics)
         self._decode, self._decode_one = events.decoders(cluster)
         self._values = events.Values()
-        self._effects = Effects(STOCKS if cluster == "stocks" else OPTIONS if cluster == "options" else {})
+        self._effects = effects(STOCKS if cluster == "stocks" else OPTIONS if cluster == "options" else {})
         self._readers = self._all_readers()
         self._forget()
 
@@ -293,8 +299,9 @@ class PolygonFeed(Feed):
         known = self._lasts.get(symbol)
         if known is None:
             self._heard[symbol] = None
-        if known is None or as_of >= known.as_of:
             self._lasts[symbol] = _Last(price, as_of)
+        elif as_of >= known.as_of:
+            known.price, known.as_of = price, as_of
 
     def _read_quote(self, event: events.QuoteEvent, told: list[Event]) -> None:
         symbol = self._symbols.get(event.sym)
@@ -351,9 +358,12 @@ class PolygonFeed(Feed):
     def _is_shown(self, symbol: str, exchange: str | int, at: int) -> bool:
         """Whether this exchange's quotes and books are shown: books of several must not be mixed."""
         shown = self._shown.get(symbol)
-        if shown is not None and exchange != shown.exchange and at - shown.at < EXCHANGE_SILENT_MILLISECONDS:
+        if shown is None:
+            self._shown[symbol] = _Shown(exchange, at)
+            return True
+        if exchange != shown.exchange and at - shown.at < EXCHANGE_SILENT_MILLISECONDS:
             return False
-        self._shown[symbol] = _Shown(exchange, at)
+        shown.exchange, shown.at = exchange, at
         return True
 
     # -- aggregates

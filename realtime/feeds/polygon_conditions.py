@@ -5,7 +5,10 @@ of the vendor's own list (`/v3/reference/conditions`, the CTA and UTP sale condi
 message types; a late report in its sequence is regular, one out of it is what it is for stocks.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from assets.market import Conversions
 
 
 class Effect(NamedTuple):
@@ -60,18 +63,11 @@ OPTIONS = {
 }
 
 
-class Effects(dict[tuple[int, ...], Effect]):
-    """Sets of conditions and what they come to; a market has some hundred of them."""
+def effects(rules: Mapping[int, Effect]) -> Conversions[tuple[int, ...], Effect]:
+    """Returns what each set of conditions comes to: a trade may do what every one of them lets it do."""
 
-    KEPT = 4096
+    def combined(conditions: tuple[int, ...]) -> Effect:
+        each = [rules.get(condition, REGULAR) for condition in conditions]
+        return Effect(*(all(may) for may in zip(REGULAR, *each, strict=True)))
 
-    def __init__(self, rules: dict[int, Effect]) -> None:
-        self._rules = rules
-
-    def __missing__(self, conditions: tuple[int, ...]) -> Effect:
-        effects = [self._rules.get(condition, REGULAR) for condition in conditions]
-        effect = Effect(*(all(may) for may in zip(REGULAR, *effects, strict=True)))
-        if len(self) >= self.KEPT:
-            self.clear()
-        self[conditions] = effect
-        return effect
+    return Conversions(combined)

@@ -15,6 +15,7 @@ import msgspec
 from assets.market import (
     Bar,
     BidAsk,
+    Conversions,
     Depth,
     Level,
     MarketNotice,
@@ -27,7 +28,6 @@ from assets.market import (
 from realtime.feeds.polygon_conditions import Effect
 from realtime.feeds.polygon_symbols import Cluster
 
-DECIMALS_KEPT = 16_384
 HALF = Decimal("0.5")
 # Later times than these are in a finer unit; in milliseconds the first is the year 5138.
 MILLISECONDS_END, MICROSECONDS_END = 10**14, 10**17
@@ -221,44 +221,36 @@ def decoders(cluster: Cluster) -> tuple[Decode, DecodeOne]:
 # -- numbers and times
 
 
-class Doubles(dict[float, Decimal]):
-    """Doubles and their values: the figures of a market repeat, and a hit costs a tenth of a checked conversion."""
-
-    def __missing__(self, number: float) -> Decimal:
-        text = repr(number)
-        is_plain = "e" not in text and "n" not in text  # no exponent, and a number at all
-        # 100 and not 100.0, as the vendor wrote it.
-        value = Decimal(text.removesuffix(".0")) if is_plain else from_float(number)
-        if len(self) >= DECIMALS_KEPT:
-            self.clear()
-        self[number] = value
-        return value
+def _level_price(number: float) -> Decimal:
+    if number <= 0:
+        raise ValueError(f"expected a price above zero, was {number}")
+    return from_float(number)
 
 
-class Sizes(dict[str, Decimal]):
-    """Texts of fractional sizes and their values."""
+def _level_size(number: float) -> Decimal:
+    if number < 0:
+        raise ValueError(f"expected a size of at least zero, was {number}")
+    return from_float(number)
 
-    def __missing__(self, text: str) -> Decimal:
-        value = parse_decimal(text)
-        if value == value.to_integral_value():
-            value = Decimal(int(value))
-        if len(self) >= DECIMALS_KEPT:
-            self.clear()
-        self[text] = value
-        return value
+
+def _size(text: str) -> Decimal:
+    value = parse_decimal(text)
+    return Decimal(int(value)) if value == value.to_integral_value() else value
+
+
+def _side(conditions: tuple[int, ...]) -> Side | None:
+    return next((SIDES[condition] for condition in conditions if condition in SIDES), None)
 
 
 def instant(t: int) -> datetime:
     """Returns the moment of a vendor's time, whichever unit it is in; raises ValueError for one that cannot be."""
-    if t >= MICROSECONDS_END:
-        seconds, rest = divmod(t, 10**9)
-        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
-    if t >= MILLISECONDS_END:
-        seconds, rest = divmod(t, 10**6)
-        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+    if 0 < t < MILLISECONDS_END:
+        return datetime.fromtimestamp(t / 1000, UTC)
     if t <= 0:
         raise ValueError(f"expected a time, was {t}")
-    return datetime.fromtimestamp(t / 1000, UTC)
+    per_second = 10**6 if t < MICROSECONDS_END else 10**9
+    seconds, rest = divmod(t, per_second)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 10**6 // per_second)
 
 
 # -- values
@@ -268,8 +260,11 @@ class Values:
     """Makes values of events; keeps nothing but numbers that it has seen."""
 
     def __init__(self) -> None:
-        self.number = Doubles()
-        self.size = Sizes()
+        self.number = Conversions(from_float)
+        self.size = Conversions(_size)
+        self._level_price = Conversions(_level_price)
+        self._level_size = Conversions(_level_size)
+        self._side = Conversions(_side)
 
     def optional(self, number: float | None) -> Decimal | None:
         return None if number is None else self.number[number]
@@ -341,7 +336,7 @@ class Values:
             price=self.number[event.p],
             quantity=self.size[event.ds] if event.ds else self.number[event.s or 0.0],
             as_of=instant(event.t),
-            side=next((SIDES[condition] for condition in event.c or () if condition in SIDES), None),
+            side=self._side[event.c] if event.c else None,
             trade_id=f"{event.x}-{event.i}",
         )
 
@@ -357,11 +352,8 @@ class Values:
         )
 
     def _levels(self, pairs: list[tuple[float, float]]) -> list[Level]:
-        number = self.number
-        levels = [(number[price], number[size]) for price, size in pairs if size]
-        if any(price <= 0 or size < 0 for price, size in levels):
-            raise ValueError("expected prices above zero and sizes of at least zero")
-        return levels
+        price_of, size_of = self._level_price, self._level_size
+        return [(price_of[price], size_of[size]) for price, size in pairs if size]
 
     def index(self, event: IndexEvent, symbol: str) -> Quote:
         """Reads {"ev":"V","val":3988.5,"T":"I:SPX","t":1678220098130}"""

@@ -12,10 +12,10 @@ from urllib.parse import quote as quoted
 
 import msgspec
 
-from assets.market import Bar
+from assets.market import Bar, Conversions, from_float
 from realtime.feeds.base import Clock, FeedError, SystemClock
 from realtime.feeds.fetch import HttpError, fetch
-from realtime.feeds.polygon_events import Doubles, instant
+from realtime.feeds.polygon_events import instant
 from realtime.feeds.polygon_symbols import Cluster, rest_ticker
 
 URL = "https://api.massive.com"
@@ -41,7 +41,7 @@ class _Answer(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Answer)
-_number = Doubles()
+_number = Conversions(from_float)
 
 
 class PolygonRest:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from google.protobuf.message import DecodeError
 
-from assets.market import Bar, BidAsk, Depth, Quote, from_float
+from assets.market import Bar, BidAsk, Conversions, Depth, Quote, from_float
 from realtime.feeds.base import (
     Channel,
     Clock,
@@ -42,7 +42,6 @@ logger = logging.getLogger("personal_finance.realtime.feeds")
 # A frame is then some 15 KB; servers are known to take no more than 64.
 KEYS_A_FRAME = 500
 # Of 2,000 instruments some fifteen figures are known; each takes about 200 bytes here.
-KEPT = 32_768
 # The year 2100: what is beyond is a broken frame.
 LATEST_MS = 4_102_444_800_000
 DAY_MS = 86_400_000
@@ -51,37 +50,10 @@ _TOKEN = re.compile(r"(?<!instrument )\btoken\b|unauthori[sz]ed|authenticat|logi
 _PLUS = re.compile(r"full_d30|\bplus\b", re.IGNORECASE)
 
 
-class Floats(dict[float, Decimal]):
-    """Doubles and their values: the figures of a market repeat, and a hit costs a tenth of a conversion."""
-
-    def __missing__(self, value: float) -> Decimal:
-        decimal = from_float(value)
-        if len(self) >= KEPT:
-            self.clear()
-        self[value] = decimal
-        return decimal
-
-
-class _Integers(dict[int, Decimal]):
-    """The same for quantities."""
-
-    def __missing__(self, value: int) -> Decimal:
-        if len(self) >= KEPT:
-            self.clear()
-        decimal = self[value] = Decimal(value)
-        return decimal
-
-
-class _Moments(dict[int, datetime]):
-    """The same for times in milliseconds."""
-
-    def __missing__(self, milliseconds: int) -> datetime:
-        if not 0 < milliseconds < LATEST_MS:
-            raise ValueError(f"expected milliseconds since 1970, was {milliseconds}")
-        if len(self) >= KEPT:
-            self.clear()
-        moment = self[milliseconds] = datetime.fromtimestamp(milliseconds / 1000, UTC)
-        return moment
+def _moment(milliseconds: int) -> datetime:
+    if not 0 < milliseconds < LATEST_MS:
+        raise ValueError(f"expected milliseconds since 1970, was {milliseconds}")
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 class _Told:
@@ -124,9 +96,9 @@ class UpstoxMarket(Feed):
         self._where = (url, token, authorize_url)
         self._clock = clock or SystemClock()
         self._new_guid = new_guid
-        self.floats = Floats()
-        self.integers = _Integers()
-        self.moments = _Moments()
+        self.floats = Conversions(from_float)
+        self.integers = Conversions[int, Decimal](Decimal)
+        self.moments = Conversions(_moment)
         self._wants: dict[str, Mode] = {}
         self._asked: dict[str, Upstream] = {}
         self._told: dict[str, _Told] = {}

@@ -12,12 +12,11 @@ from decimal import Decimal
 
 import msgspec
 
-from assets.market import BidAsk, Quote
+from assets.market import BidAsk, Conversions, Quote
 from realtime.feeds.base import Event, Feed, FrameError, Mode, Ready, SocketWire, Wire
 from realtime.feeds.float32 import from_float32
 
 URL = "wss://streamer.finance.yahoo.com/?version=2"
-DECIMALS_KEPT = 16_384
 # Of a tag of two bytes; no field of theirs has a longer one.
 HIGHEST_TAG = 127 << 7 | 127
 # Of a varint of 64 bits; theirs are some 150 bytes in all.
@@ -45,17 +44,10 @@ class _Envelope(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Envelope).decode
 
 
-class _Prices(dict[bytes, Decimal]):
-    """Bits of float32 and their values: the figures of a market repeat, and a hit costs a fiftieth."""
-
-    def __missing__(self, bits: bytes) -> Decimal:
-        if len(bits) != 4:
-            raise IndexError
-        price = from_float32(bits)
-        if len(self) >= DECIMALS_KEPT:
-            self.clear()
-        self[bits] = price
-        return price
+def _price(bits: bytes) -> Decimal:
+    if len(bits) != 4:
+        raise IndexError
+    return from_float32(bits)
 
 
 class YahooStreamFeed(Feed):
@@ -77,7 +69,7 @@ class YahooStreamFeed(Feed):
         self.symbols = tuple(dict.fromkeys(symbols))
         self.url = url
         self._followed: dict[str, None] = {}
-        self._prices = _Prices()
+        self._prices = Conversions(_price)
         self._is_heard = False
 
     def wire(self) -> Wire:

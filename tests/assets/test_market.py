@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from assets.market import (
     Book,
+    Conversions,
     Side,
     bounded,
     change_since,
@@ -68,7 +69,7 @@ def test_bounded_numbers_have_a_short_plain_notation(value: Decimal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("binary", "text"), [(0.1, "0.1"), (43000.01, "43000.01"), (1e-9, "1E-9"), (2.0, "2.0")]
+    ("binary", "text"), [(0.1, "0.1"), (43000.01, "43000.01"), (1e-9, "1E-9"), (2.0, "2")]
 )
 def test_a_binary_double_is_read_by_its_shortest_text(binary: float, text: str) -> None:
     assert str(from_float(binary)) == text
@@ -176,8 +177,28 @@ def test_a_book_refuses_what_is_no_price_and_keeps_what_it_has(text: str) -> Non
     assert (book.top(5).bids, book.top(5).asks) == (levels(("5", "1")), ())
 
 
+def test_conversions_are_made_once_and_bounded_and_a_refused_one_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("assets.market.CONVERSIONS_KEPT", 3)
+    asked: list[str] = []
+
+    def convert(text: str) -> Decimal:
+        asked.append(text)
+        return parse_decimal(text)
+
+    numbers = Conversions(convert)
+    assert numbers["1.5"] is numbers["1.5"] and asked == ["1.5"]
+    with pytest.raises(ValueError, match="expected a decimal"):
+        numbers["none"]
+    assert "none" not in numbers
+    for number in range(20):
+        assert numbers[str(number)] == number
+        assert len(numbers) <= 3
+
+
 def test_a_book_forgets_texts_and_never_levels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assets.market.TEXTS_KEPT", 3)
+    monkeypatch.setattr("assets.market.CONVERSIONS_KEPT", 3)
     book = Book("X")
     for price in range(1, 30):
         book.change([("sell", str(price), f"{price}.5"), ("buy", f"0.{price:02d}", "1")])

@@ -10,7 +10,7 @@ import pytest
 from assets.market import Bar, BidAsk, Depth, MarketNotice, Quote, Trade
 from realtime.feeds.base import Confirmed, Event, FeedError, FrameError, Mode, Ready, Refused, Send
 from realtime.feeds.polygon import PolygonFeed
-from realtime.feeds.polygon_conditions import OPTIONS, STOCKS, Effects
+from realtime.feeds.polygon_conditions import OPTIONS, effects
 from realtime.feeds.polygon_symbols import Cluster, names, rest_ticker, wire_symbols
 
 D = Decimal
@@ -312,22 +312,15 @@ def test_an_odd_lot_and_an_after_hours_print_do_not_become_the_price_that_an_agg
 
 
 def test_conditions_of_options_are_opras() -> None:
-    effects = Effects(OPTIONS)
-    assert effects[(209,)] == effects[(232,)] == effects[(204,)] == (True, True, True)
-    assert effects[(202,)] == (False, True, True)
-    assert effects[(201,)].is_nothing and effects[(209, 207)].is_nothing
+    effect = effects(OPTIONS)
+    assert effect[(209,)] == effect[(232,)] == effect[(204,)] == (True, True, True)
+    assert effect[(202,)] == (False, True, True)
+    assert effect[(201,)].is_nothing and effect[(209, 207)].is_nothing
     contract = "O:SPY251219C00650000"
     feed = let_in("options", contract)
     assert told(feed, trade(sym=contract, c=[203])) == []
     (one,) = told(feed, trade(sym=contract, c=[37]))  # another list than the stocks'
     assert isinstance(one, Trade) and one.updates_last
-
-
-def test_no_more_sets_of_conditions_are_kept_than_a_market_has() -> None:
-    effects = Effects(STOCKS)
-    for number in range(Effects.KEPT + 10):
-        assert effects[(number + 1000,)].last
-    assert len(effects) <= Effects.KEPT
 
 
 # -- symbols

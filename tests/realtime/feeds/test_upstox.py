@@ -11,7 +11,6 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from assets.market import Bar, BidAsk, Depth, Greeks, MarketStatus, Quote
-from realtime.feeds import upstox_market
 from realtime.feeds.base import Confirmed, Event, FeedError, FrameError, Mode, Ready, Refused, Send
 from realtime.feeds.upstox import FIRST_FRAME_SECONDS, OPEN_MARKET_SECONDS, UpstoxFeed
 from realtime.feeds.upstox_v3_pb2 import FeedResponse
@@ -355,7 +354,7 @@ def test_an_instrument_without_numbers_harms_no_other() -> None:
 
 
 def test_what_is_remembered_of_numbers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstox_market, "KEPT", 10)
+    monkeypatch.setattr("assets.market.CONVERSIONS_KEPT", 10)
     feed = opened(RELIANCE)
     for step in range(100):
         last = {"ltp": 1000 + step / 100, "ltt": 1740729552723 + step, "ltq": step + 1}
