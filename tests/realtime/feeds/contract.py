@@ -70,6 +70,8 @@ class Entry:
         wrong_urls: addresses that can never be right; `nowhere`: a right one where nobody listens.
         pushed_out_waits: seconds that a feed waits at least which the vendor dropped for a newer connection.
         frames_per_second: what its decoder is to reach in `benchmarks.decoders`; 0: it is not measured.
+        documented: the frames that are measured so, if not those of the session: where the vendor documents one event
+            a frame and the session has several.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Entry:
     nowhere: str = "ws://127.0.0.1:1"
     pushed_out_waits: float = 30.0
     frames_per_second: int = 100_000
+    documented: Sequence[bytes] = ()
 
     def opened(self, *args: Any) -> Feed:
         """Returns a feed on a connection that has just been opened."""

@@ -88,6 +88,7 @@ def entry(cluster: Cluster, symbols: tuple[str, ...], **more: Any) -> Entry:
         make=lambda url="ws://unused", wanted=symbols: PolygonFeed(cluster, KEY, wanted, url=url),
         symbols=symbols,
         frames=[GREETING, WELCOME, *session],
+        documented=[GREETING, WELCOME, *(frame(event) for one in session for event in json.loads(one))],
         unknown=[
             frame({"ev": "ZZ", "sym": symbols[0]}),
             frame({"ev": "futures", "sym": symbols[0], "t": 1}, {"ev": "B"}),
