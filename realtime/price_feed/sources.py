@@ -143,8 +143,9 @@ def open_sources(names: Sequence[str], options: Options = Options()) -> list[Sou
     """Returns the sources of these names; one that cannot be set up is there as one that fails, unless it is alone.
 
     Raises:
-        SourceError: a name that no source has, or none of them can be set up.
+        SourceError: a name that no source has, here or in FEED_REDISTRIBUTION, or none of them can be set up.
     """
+    _check_redistribution()
     sources, problems = [], []
     for name in _each(names):
         try:
@@ -157,6 +158,15 @@ def open_sources(names: Sequence[str], options: Options = Options()) -> list[Sou
     if len(problems) == len(sources):
         raise SourceError("; ".join(problems))
     return sources
+
+
+def _check_redistribution() -> None:
+    """A name that is no source's would leave hidden what was to be shown, without a word."""
+    for name in settings.FEED_REDISTRIBUTION:
+        if name not in NAMES and name != "manual":
+            raise SourceError(
+                f"FEED_REDISTRIBUTION: expected a source of {', '.join(NAMES)}, was {name[:40]!r}"
+            )
 
 
 def _each(names: Sequence[str]) -> tuple[str, ...]:

@@ -54,6 +54,13 @@ def test_a_wrong_word_says_what_was_wrong_and_changes_nothing(args: list[str], m
     assert not Asset.objects.exists()
 
 
+def test_a_redistribution_of_no_source_is_refused(settings: Any) -> None:
+    settings.FEED_REDISTRIBUTION = {"coinbase": "users", "manual": "users", "polygon": "users"}
+    message = "FEED_REDISTRIBUTION: expected a source of .*polygon_stocks.*, was 'polygon'"
+    with pytest.raises(SourceError, match=message):
+        open_sources(["simulator"])
+
+
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.tsv"
     wrong.write_text("hello\n")
