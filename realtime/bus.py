@@ -185,9 +185,8 @@ class FeedBus:
         self._wants = Wants()
         self._redis = client
         self._layer = layer
-        self._writes = (
-            0  # of this epoch; a Redis that has seen fewer is a replica that came too late to the last
-        )
+        # Of this epoch; a Redis that has seen fewer is a replica that came too late to the last.
+        self._writes = 0
         self._keys = [f"lf:lease:{source}", f"lf:epoch:{source}", f"lf:writes:{source}"]
         self._scripts = {name: client.register_script(text) for name, text in SCRIPTS.items()}
 
@@ -464,8 +463,14 @@ class WebBus:
             pipe.incr(WANTED_VERSION_KEY)
             await pipe.execute()
 
-    async def renew(self, wanted: Iterable[str], counts: Mapping[str, Any]) -> Renewal:
-        """Keeps this process's leases, and writes its wants again if Redis forgot them; raises redis.RedisError."""
+    async def renew(
+        self, wanted: Iterable[str], counts: Mapping[str, Any], *, rewrite: bool = False
+    ) -> Renewal:
+        """Keeps this process's leases, and writes its wants again if Redis forgot them; raises redis.RedisError.
+
+        Args:
+            rewrite: writes them in any case, since nobody knows which of them a failed write has left.
+        """
         key = wanted_key(self.process)
         wanted = list(wanted)
         async with self.redis.pipeline(transaction=True) as pipe:
@@ -477,7 +482,7 @@ class WebBus:
             pipe.hget(MANUAL_KEY, "number")
             pipe.expire(f"lf:users:{self.process}", PROCESS_SECONDS)
             answers = await pipe.execute()
-        if int(answers[2]) != len(wanted):
+        if (rewrite and wanted) or int(answers[2]) != len(wanted):
             await self.redis.delete(key)
             await self.want(wanted)
         return Renewal(is_new=bool(answers[1]), manual_number=int(answers[-2] or 0))

@@ -138,9 +138,11 @@ class Presence:
             ]
             if leases:
                 await self._limits.renew(leases)
-        wants, version = self._topics.wants(), self._topics.wants_version
-        renewal = await self._bus.renew(wants, self.counts())
-        self._written_wants, self._written_version = wants, version
+        async with self._writing_wants:  # else what is newly wanted meanwhile would be written over
+            wants, version = self._topics.wants(), self._topics.wants_version
+            is_unsure = self._written_version < 0
+            renewal = await self._bus.renew(wants, self.counts(), rewrite=is_unsure)
+            self._written_wants, self._written_version = wants, version
         if renewal.is_new:
             self._touched |= self._by_user.keys()  # Redis forgot this process, or is a new one
         self._touch_conflated()
