@@ -567,7 +567,7 @@ async def test_a_want_is_written_once_for_all_sockets_and_removed_with_the_last(
 ) -> None:
     source = await new_source()
     await source.tick("AAPL")
-    hub = await new_hub()
+    hub = await new_hub(Clock())  # a renewal in between would be one that the clock brings
     await eventually(lambda: sync_redis().exists(f"lf:process:{hub.process}"), "the first renewal")
     written = wants_written()
     clients = [new_client(hub) for _ in range(20)]
