@@ -269,13 +269,11 @@ class Streams:
     def _take_trades(self, json: str) -> list[Print]:
         fresh: list[Print] = []
         for item, mark in zip(_items(json), _decode_marks(json), strict=True):
-            number, (epoch, last) = (mark.epoch, mark.number), self._last_trade
-            if number > (
-                epoch,
-                last,
-            ):  # else known: all are sent the last ones again when one process newly wants them
-                missed = mark.number - last - 1 if mark.epoch == epoch else 0
-                fresh.append(Print(self.symbol, item, missed))
+            number, last = (mark.epoch, mark.number), self._last_trade
+            # Else known: all are sent the last ones again when one process newly wants them.
+            if number > last:
+                first = mark.number if last == BEFORE_ALL else last[1] + 1 if mark.epoch == last[0] else 1
+                fresh.append(Print(self.symbol, item, mark.number - first))
                 self._last_trade = number
         self.recent += fresh
         return fresh

@@ -152,6 +152,16 @@ def test_a_new_epoch_counts_anew_and_misses_nothing_that_could_be_known() -> Non
     assert reader.numbers("A") == [1, 2, 3, 4, 5, 1, 2]
 
 
+def test_the_first_trade_of_a_new_epoch_says_how_many_of_it_were_missed() -> None:
+    market = Market()
+    reader = market.viewer()
+    market.trade(5)
+    market.say(epoch=2, trades=trades_json("A", [4, 5], epoch=2))
+    reader.read()
+
+    assert [trade.get("missed") for trade in reader.trades["A"][5:]] == ["3", None]
+
+
 @pytest.mark.parametrize("options", KINDS)
 def test_a_slow_reader_loses_the_oldest_trades_and_is_told_how_many(options: dict[str, Any]) -> None:
     market = Market()
