@@ -450,7 +450,7 @@ class WebBus:
         }
 
     async def want(self, added: Iterable[str], removed: Iterable[str] = ()) -> None:
-        """Changes this process's wants, each `mode symbol`; raises redis.RedisError."""
+        """Changes this process's wants, as `realtime.wants` reads them; raises redis.RedisError."""
         key = wanted_key(self.process)
         added, removed = list(added), list(removed)
         async with self.redis.pipeline(transaction=True) as pipe:

@@ -107,6 +107,7 @@ class Topics:
         self.wants_version = 0  # grows whenever `wants` changes
         self._topics: dict[str, Topic] = {}
         self._audiences: dict[AudienceKey, Audience] = {}
+        self._channel_wants: dict[tuple[str, str], str] = {}
 
     def __contains__(self, symbol: str) -> bool:
         return symbol in self._topics
@@ -127,8 +128,12 @@ class Topics:
         }
 
     def wants(self) -> set[str]:
-        """What the feeds are asked for: `mode symbol` and `channel symbol`."""
-        return {f"{mode} {symbol}" for symbol, topic in self._topics.items() for mode in topic.modes}
+        """What the feeds are asked for: `mode symbol` and `channel symbol number`."""
+        topics, channels = self._topics.items(), self._channel_wants.values()
+        modes = {
+            f"{mode} {symbol}" for symbol, topic in topics for mode in topic.modes if mode not in CHANNELS
+        }
+        return modes.union(channels)
 
     def count(self, symbol: str, mode: str, by: int) -> None:
         """Counts who wants a symbol in a mode, or a channel of it; a topic lives as long as somebody does."""
@@ -142,9 +147,19 @@ class Topics:
             if topic.streams is not None:
                 topic.streams.forget(mode)
                 topic.streams = topic.streams if CHANNELS & topic.modes.keys() else None
-        self.wants_version += was_wanted != (mode in topic.modes)
+        if was_wanted != (mode in topic.modes):
+            self.wants_version += 1
+            if mode in CHANNELS:
+                self._count_want(mode, symbol, is_wanted=not was_wanted)
         if not topic.modes:
             del self._topics[symbol]
+
+    def _count_want(self, channel: str, symbol: str, *, is_wanted: bool) -> None:
+        # Numbered, for what is wanted again at once begins again, and a feed may not have seen that it ended.
+        if is_wanted:
+            self._channel_wants[channel, symbol] = f"{channel} {symbol} {self.wants_version}"
+        else:
+            del self._channel_wants[channel, symbol]
 
     def regroup(
         self,

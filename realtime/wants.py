@@ -1,6 +1,7 @@
 """What all living web processes together want of each symbol, as a source's leader reads it from Redis.
 
-A process leases a set of `mode symbol` and `channel symbol`, and every change of one moves a version on.
+A process leases a set of `mode symbol` and `channel symbol number`, and every change of one moves a version on. The
+number is another one whenever the process has come to want the channel.
 """
 
 import time
@@ -37,12 +38,12 @@ class Wants:
         processes = await _read(client)
         wanted: dict[str, set[str]] = {}
         for member in frozenset[str]().union(*processes.values()):
-            want, _, symbol = member.partition(" ")
+            want, symbol, *_ = member.split(" ")
             wanted.setdefault(symbol, set()).add(want)
         before = self.by_symbol
         for name, members in processes.items():
             for member in members - self._by_process.get(name, frozenset()):
-                want, _, symbol = member.partition(" ")
+                want, symbol, *_ = member.split(" ")
                 if want in CHANNELS and want in before.get(symbol, ()):
                     self.joined.add(symbol)
         self.by_symbol, self.version, self._by_process = wanted, version, processes

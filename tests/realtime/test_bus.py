@@ -28,6 +28,7 @@ from realtime.bus import (
     read_feeds_sync,
 )
 from realtime.protocol import Mode, QuoteRecord, decode_quote, encode_quote
+from realtime.topics import Topics
 from realtime.wants import PROCESSES_KEY, wanted_key
 from tests.realtime.builders import WITHIN, make_record, make_status, next_batch
 from tests.realtime.conftest import MakeFeed, MakeWeb
@@ -408,6 +409,26 @@ async def test_who_comes_late_to_a_channel_is_seen_once(feed: MakeFeed, web: Mak
     assert await leader.read_wanted() == {"AAPL"}
     assert leader.take_joined() == {"AAPL"}
     assert leader.take_joined() == set()
+
+
+async def test_who_leaves_a_channel_and_comes_back_before_anybody_looks_is_seen_too(
+    feed: MakeFeed, web: MakeWeb
+) -> None:
+    leader, listener, topics = feed(), web("w"), Topics()
+    await leader.acquire()
+    topics.count("AAPL", "trades", 1)
+    topics.count("AAPL", "quote", 1)
+    wants = topics.wants()
+    await listener.want(wants)
+    await leader.read_wanted()
+    assert leader.take_joined() == set()
+
+    topics.count("AAPL", "trades", -1)
+    topics.count("AAPL", "trades", 1)
+    await listener.want(topics.wants() - wants, wants - topics.wants())
+
+    assert await leader.read_wanted() == set()
+    assert leader.take_joined() == {"AAPL"}
 
 
 async def test_account_events_are_sent_and_the_newest_are_kept(feed: MakeFeed, web: MakeWeb) -> None:

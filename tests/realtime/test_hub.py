@@ -37,8 +37,9 @@ def group_members() -> int:
 
 
 def wanted(hub: Hub) -> set[str]:
+    """What the process wants; of a channel without its number."""
     members: Any = sync_redis().smembers(wanted_key(hub.process))
-    return {member.decode() for member in members}
+    return {" ".join(member.decode().split(" ")[:2]) for member in members}
 
 
 def wants_written() -> int:
