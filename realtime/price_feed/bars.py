@@ -46,6 +46,7 @@ class BarBuilder:
         "_unpriced",
         "calendar",
         "changes",
+        "continues_stored",
         "day",
         "minute",
         "symbol",
@@ -54,6 +55,9 @@ class BarBuilder:
     def __init__(self, symbol: str, calendar: Calendar = AROUND_THE_CLOCK) -> None:
         self.symbol = symbol
         self.calendar = calendar
+        # Whether the first bar of each interval may have begun before we listened. A recording is heard from its
+        # beginning: what is stored of it are the same trades, and to join those would count them twice.
+        self.continues_stored = True
         self.minute: OpenBar | None = None
         self.day: OpenBar | None = None
         # Grows with everything that changes a bar, so that who shows bars sees that there is something new.
@@ -155,7 +159,7 @@ class BarBuilder:
         if interval == "1d":
             if may_open:
                 self.day = self._new_day(self.calendar.session_at(time), tick.price, time)
-                self.day.fresh = floor is None
+                self.day.fresh = self.continues_stored and floor is None
                 self._price(self.day)
             return self.day if may_open else None
         start = minute_start(time)
@@ -164,7 +168,7 @@ class BarBuilder:
         bar = OpenBar("1m", start, start + MINUTE, tick.price, time)
         self._price(bar)
         if may_open:
-            self.minute, bar.fresh = bar, floor is None
+            self.minute, bar.fresh = bar, self.continues_stored and floor is None
         else:  # the first tick of a minute that is over
             self._closed[start] = bar
         return bar
@@ -300,6 +304,8 @@ class BarBuilder:
 
     def resume(self, bar: Bar) -> None:
         """Goes on with a stored bar, unless one is open already."""
+        if not self.continues_stored:
+            return
         if bar.interval == "1m" and self.minute is None:
             self._open(OpenBar.of(bar, bar.start + MINUTE))
         elif bar.interval == "1d" and self.day is None:

@@ -407,7 +407,7 @@ class Batcher(Followed):
                 if line.tape is not None:
                     line.tape.trades.clear()
                 for built in line.bars.restart():
-                    self._built(line, built._replace(fresh=False))
+                    self._built(line, built)
 
     def begin(self, epoch: int, superseded: Collection[str] = ()) -> None:
         """Numbers anew; every last value is sent again, except those that another source has overtaken."""

@@ -84,6 +84,7 @@ class Followed:
             if symbol not in self.lines:
                 hours = self._hours_at(listing.calendar, now)
                 line = Line(listing, hours, monotonic, self._delayed_by)
+                line.bars.continues_stored = not self._has_own_clock
                 self.lines[symbol] = line
                 added.append(line)
         for line in added:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.market import Depth, Quote, Trade
+from assets.market import Bar, Depth, Quote, Trade
 from realtime.feeds.base import Gap
 from realtime.price_feed.batcher import Batcher
 from realtime.price_feed.listing import Close, LastPrice, Listing, publisher
@@ -16,7 +16,7 @@ from realtime.protocol import QuoteRecord, encode_quote
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 LIVE = {"simulator": frozenset[str]()}
 
 
@@ -194,6 +194,24 @@ def test_old_times_are_fine_as_long_as_they_are_in_order() -> None:
     batcher.begin(8)
     again = take(batcher, make_quote("5", old))
     assert again is not None and (again.price, again.epoch, again.seq) == (Decimal(5), 8, 2)
+
+
+def test_a_recording_played_again_counts_nothing_twice() -> None:
+    played: dict[tuple[str, datetime], Bar] = {}
+    last: QuoteRecord | None = None
+    for _ in range(2):
+        batcher = make_batcher(has_own_clock=True, quotes_are_trades=False)
+        if last is not None:
+            batcher.restore("AAPL", LastPrice(last.price, NOON + 2 * MINUTE, MIDNIGHT, last), MIDNIGHT, 0.0)
+        for n in range(3):
+            last = take(batcher, make_trade(str(10 + n), NOON + n * MINUTE, trade_id=str(n)), at=MIDNIGHT)
+        for _, built in (*batcher.take_bars(), *batcher.open_bars()):
+            bar, key = built.bar, (built.bar.interval, built.bar.start)
+            played[key] = built.joined(played[key]) if built.fresh and key in played else bar
+
+        assert last is not None and last.volume == 6
+        volumes = {(interval, start - NOON): bar.volume for (interval, start), bar in played.items()}
+        assert volumes == {("1d", -12 * 60 * MINUTE): 6, **{("1m", n * MINUTE): 2 for n in range(3)}}
 
 
 def test_what_is_not_of_the_market_is_handed_back() -> None:
