@@ -1,6 +1,6 @@
-"""Subscriptions that have no price: those whose vendor refuses them, and those that wait too long in session.
+"""Subscriptions that get less than was asked for: a vendor refuses them or has no room, or no price comes in session.
 
-A subscription without a price stands; this only says why nothing comes.
+Such a subscription stands; this only says why nothing comes, or not all of it.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,8 +14,10 @@ from realtime.bus import FeedStatus
 from realtime.catalog import Catalog
 from realtime.connections import Connection
 from realtime.feed_watch import FeedWatch
-from realtime.protocol import ErrorCode, ProtocolError, error_frame
+from realtime.protocol import ErrorCode, Mode, ProtocolError, error_frame
 from realtime.topics import Topics
+
+FROM_LEAST = (Mode.LTPC, Mode.QUOTE, Mode.OPTION_GREEKS, Mode.FULL, Mode.FULL_D30)  # as vendors have them
 
 
 class Awaited:
@@ -37,6 +39,8 @@ class Awaited:
         self._topics = topics
         self._utc_now = utc_now
         self._told: dict[str, str] = {}  # refused symbols that somebody here wants, and why
+        # Lowered ones: whose limit it is, and the mode that is left.
+        self._lowered: dict[str, tuple[str, str]] = {}
 
     # --- refusals ----------------------------------------------------------------------------------------------------
 
@@ -55,14 +59,19 @@ class Awaited:
         return found
 
     def tell(self, connection: Connection, symbols: Iterable[str]) -> None:
-        """Tells one that subscribes to what is refused already."""
+        """Tells one that subscribes to what is refused or lowered already."""
         for symbol in symbols:
+            if (less := self._less(symbol)) is not None:
+                self._lowered[symbol] = less
+                put_less(connection, symbol, *less)
             if (reason := self.refusal(symbol)) is not None:
                 self._told[symbol] = reason
                 put_no_data(connection, symbol, reason)
 
     def on_status(self, status: FeedStatus) -> None:
-        """Tells everyone who is subscribed to what is refused since now."""
+        """Tells everyone who is subscribed to what is refused or lowered since now."""
+        if status.lowered or self._lowered:
+            self._tell_lowered(status.lowered.keys() | self._lowered.keys())
         if not (status.refused or self._told):
             return
         for symbol in status.refused.keys() | self._told.keys():
@@ -73,6 +82,27 @@ class Awaited:
                 self._told[symbol] = reason
                 for connection in self._topics.subscribers(symbol):
                     put_no_data(connection, symbol, reason)
+
+    # --- limits ------------------------------------------------------------------------------------------------------
+
+    def _less(self, symbol: str) -> tuple[str, str] | None:
+        """Returns the source that publishes a symbol and the mode that its limits leave, if they leave less."""
+        asset = self._catalog.recall(symbol)
+        views = map(self._feeds.views.get, asset.sources if asset is not None else ())
+        live = (view.status for view in views if view is not None and view.is_live)
+        status = next((status for status in live if symbol not in status.refused), None)
+        mode = None if status is None else status.lowered.get(symbol)
+        return None if status is None or mode is None else (status.source, mode)
+
+    def _tell_lowered(self, symbols: Iterable[str]) -> None:
+        for symbol in symbols:
+            less = self._less(symbol) if symbol in self._topics else None
+            if less is None:
+                self._lowered.pop(symbol, None)
+            elif self._lowered.get(symbol) != less:
+                self._lowered[symbol] = less
+                for connection in self._topics.subscribers(symbol):
+                    put_less(connection, symbol, *less)
 
     # --- waiting -----------------------------------------------------------------------------------------------------
 
@@ -99,3 +129,12 @@ class Awaited:
 def put_no_data(connection: Connection, symbol: str, reason: str) -> None:
     error = ProtocolError(ErrorCode.NO_DATA, reason, "subscribe_asset")
     connection.put_event(error_frame(error, symbol=symbol))
+
+
+def put_less(connection: Connection, symbol: str, source: str, mode: str) -> None:
+    """Tells who asked for more than the mode that is left."""
+    wanted = connection.subscriptions[symbol]
+    if connection.identity.viewer.sees(source) and FROM_LEAST.index(wanted) > FROM_LEAST.index(mode):
+        reason = f"{source} has no room for mode {wanted} of {symbol}, and fills {mode}"
+        error = ProtocolError(ErrorCode.UNSUPPORTED_MODE, reason, "subscribe_asset")
+        connection.put_event(error_frame(error, symbol=symbol))

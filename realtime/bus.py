@@ -48,7 +48,6 @@ SourceState = Literal[
     "standby", "connecting", "live", "recovering", "silent", "failed", "ended", "down", "stopped"
 ]
 
-
 # What a Redis that is away raises, as opposed to one that refuses.
 UNREACHABLE = (sync_redis.ConnectionError, sync_redis.TimeoutError, OSError, TimeoutError)
 
@@ -105,6 +104,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[str, ...] = ()  # what it can fill beside quotes
     markets: dict[str, str] = {}  # its markets and their phases, as it says
     refused: dict[str, str] = {}  # our symbols that the vendor does not give, and why
+    lowered: dict[str, str] = {}  # those that its limits leave with less than is wanted, and with which mode
     symbols: int = 0
     ticks: int = 0
     updates: int = 0

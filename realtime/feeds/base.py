@@ -107,6 +107,15 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Lowered(msgspec.Struct, frozen=True):
+    """The symbols that the vendor's limits leave with less than is wanted, each with the mode that it has.
+
+    It names all there are; one that is named no more has what is wanted.
+    """
+
+    modes: Mapping[str, Mode]
+
+
 class Subscribed(msgspec.Struct, frozen=True):
     """The vendor says that these are the symbols it sends now."""
 
@@ -134,7 +143,7 @@ class Send(msgspec.Struct, frozen=True):
 
 # A `Book` is the living one, which goes on changing: whoever wants its best levels asks it for them.
 Market = Quote | Trade | BidAsk | Depth | Book | Bar | MarketNotice | MarketStatus | AccountEvent
-Event = Market | Confirmed | Gap | Refused | Subscribed | Ready | NewEpoch | Send
+Event = Market | Confirmed | Gap | Refused | Lowered | Subscribed | Ready | NewEpoch | Send
 # What proves that data flows. A vendor that answers every subscribe and then drops us gives none of these.
 DATA_EVENTS = (Quote, Trade, BidAsk, Depth, Book, Bar, MarketNotice, AccountEvent, Confirmed)
 

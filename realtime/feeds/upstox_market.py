@@ -28,6 +28,7 @@ from realtime.feeds.base import (
     FeedError,
     Frame,
     FrameError,
+    Lowered,
     Mode,
     Refused,
     Send,
@@ -102,9 +103,10 @@ class UpstoxMarket(Feed):
         self._wants: dict[str, Mode] = {}
         self._asked: dict[str, Upstream] = {}
         self._told: dict[str, _Told] = {}
-        self._lowered = 0
+        # Those with less than is wanted, as it was said last; None: something else was said of another connection.
+        self._lowered: dict[str, Mode] | None = {}
         # What could not be asked for; said with the next frame.
-        self._refused: list[Event] = []
+        self._unsaid: list[Event] = []
 
     def wire(self) -> Wire:
         return upstox_wire(*self._where)
@@ -121,8 +123,8 @@ class UpstoxMarket(Feed):
 
     def opened(self, wants: Mapping[str, Mode]) -> list[Frame]:
         self._wants, self._asked, self._told = {}, {}, {}
-        self._refused.clear()
-        self._lowered = 0
+        self._unsaid.clear()
+        self._lowered = None if self._lowered else {}
         return self.subscribe(wants)
 
     def subscribe(self, wants: Mapping[str, Mode]) -> list[Frame]:
@@ -144,10 +146,10 @@ class UpstoxMarket(Feed):
         """Returns the frames that make what is asked for what is wanted, as far as the vendor lets us."""
         allotment = self.allot(self._wants)
         if allotment.refused:
-            self._refused.append(Refused(allotment.refused, "the vendor's limit of instruments is reached"))
+            self._unsaid.append(Refused(allotment.refused, "the vendor's limit of instruments is reached"))
             for symbol in allotment.refused:
                 del self._wants[symbol]
-        self._say_lowered(len(allotment.lowered))
+        self._say_lowered(allotment)
         before, after = self._asked, allotment.modes
         self._asked = after
         frames = self._frames("unsub", (symbol for symbol in before if symbol not in after))
@@ -167,10 +169,16 @@ class UpstoxMarket(Feed):
             frames.append(msgspec.json.encode(request))
         return frames
 
-    def _say_lowered(self, count: int) -> None:
-        if count > self._lowered:
-            logger.warning("feed %s: no room for all that is wanted: %d with less", self.source, count)
-        self._lowered = count
+    def _say_lowered(self, allotment: Allotment) -> None:
+        # A mode may have turned out not to be in the account's plan.
+        lacking = (symbol for symbol, mode in self._wants.items() if mode not in self.modes)
+        lowered: dict[str, Mode] = {s: allotment.modes[s] for s in (*allotment.lowered, *lacking)}
+        if lowered == self._lowered:
+            return
+        if len(lowered) > len(self._lowered or ()):
+            logger.warning("feed %s: no room for all that is wanted: %d with less", self.source, len(lowered))
+        self._lowered = lowered
+        self._unsaid.append(Lowered(lowered))
 
     # -- what we are told
 
@@ -185,9 +193,9 @@ class UpstoxMarket(Feed):
             raise FrameError("not_protobuf", "expected a FeedResponse") from error
         except (ValueError, ArithmeticError) as error:
             raise FrameError("bad_number", str(error)) from error
-        if self._refused:
-            events += self._refused
-            self._refused.clear()
+        if self._unsaid:
+            events += self._unsaid
+            self._unsaid.clear()
         return events
 
     def read_each(self, feeds: Mapping[str, Any], now: datetime) -> list[Event]:

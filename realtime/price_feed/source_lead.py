@@ -27,6 +27,7 @@ from realtime.feeds.base import (
     FeedState,
     FrameRecorder,
     Gap,
+    Lowered,
     Mode,
     NewEpoch,
     Refused,
@@ -106,6 +107,7 @@ class Lead:
         self.name = source.name
         self.condition = condition
         self.refused: dict[str, str] = {}
+        self._lowered: Mapping[str, Mode] = {}  # the source's symbols, as it says
         self.batcher = Batcher(
             self.name,
             stale_after=settings.REALTIME_CACHE_TIMEOUT,
@@ -146,11 +148,12 @@ class Lead:
     @property
     def refused_symbols(self) -> dict[str, str]:
         """Our symbols that the vendor refuses, and why."""
-        return {
-            line.listing.symbol: self.refused[line.listing.source_symbol]
-            for line in self.batcher.lines.values()
-            if line.listing.source_symbol in self.refused
-        }
+        return self._ours(self.refused)
+
+    def _ours(self, said: Mapping[str, str]) -> dict[str, str]:
+        """Returns what the source says of its symbols by ours."""
+        found = ((self.batcher.line_of(symbol), what) for symbol, what in said.items())
+        return {line.listing.symbol: what for line, what in found if line is not None}
 
     # -- what the runner says
 
@@ -166,6 +169,9 @@ class Lead:
                     self._gap(event)
                 case Refused(symbols, reason):
                     self.refused.update(dict.fromkeys(symbols, reason))
+                case Lowered(modes):
+                    self._lowered = modes
+                    self.condition.changed.set()
                 case NewEpoch(reason):
                     self._restart(reason)
                 case MarketStatus():
@@ -330,6 +336,7 @@ class Lead:
             channels=self.source.channels,
             markets=dict(self._markets),
             refused=self.refused_symbols,
+            lowered=self._ours(self._lowered),
             symbols=len(self.batcher.lines),
             ticks=self.batcher.ticks,
             updates=self.condition.updates,

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from assets.models import Asset, FeedSymbol
+from assets.redistribution import EVERYTHING, Viewer
 from realtime.database import in_database
+from realtime.handshake import Identity
 from tests.exchanges import NEW_YORK, store_exchange, utc
 from tests.realtime.builders import Client, Clock, eventually
 from tests.realtime.conftest import NewClient, NewHub, NewSource
@@ -52,6 +54,36 @@ async def test_a_vendors_refusal_reaches_who_subscribes_once_no_other_source_can
     hub.subscribe(late.connection, {"AAPL": "quote"})
     assert refusals(late) == [said]
     assert refusals(first) == [said]
+
+
+async def test_who_wants_more_than_a_vendors_limit_leaves_is_told_once_and_keeps_what_there_is(
+    new_hub: NewHub, new_source: NewSource, new_client: NewClient, two_sources: None
+) -> None:
+    vendor = await new_source("upstox")
+    await vendor.tick("AAPL")
+    hub = await new_hub()
+    await hub.catalog.find(["AAPL"])
+    owner, stranger = Identity(viewer=EVERYTHING), Identity(viewer=Viewer(frozenset()))
+    all_of_it, price, late, unseen = (new_client(hub, who) for who in (owner, owner, owner, stranger))
+    hub.subscribe(all_of_it.connection, {"AAPL": "full"})
+    hub.subscribe(price.connection, {"AAPL": "ltpc"})
+    hub.subscribe(unseen.connection, {"AAPL": "full"})
+
+    for _ in range(2):
+        await vendor.heartbeat(lowered={"AAPL": "ltpc", "ZZZ": "ltpc"})
+    said = "unsupported_mode AAPL upstox has no room for mode full of AAPL, and fills ltpc"
+    await eventually(lambda: refusals(all_of_it) == [said], "the limit")
+    hub.subscribe(late.connection, {"AAPL": "quote"})
+    assert refusals(late) == [said.replace("full", "quote")]
+    assert refusals(price) == refusals(unseen) == []
+
+    await vendor.heartbeat()
+    await vendor.tick("AAPL")
+    await eventually(lambda: refusals(all_of_it) and all_of_it.has("AAPL", 2), "the next price")
+    await vendor.heartbeat(lowered={"AAPL": "quote"})
+    again = [said, said.replace("fills ltpc", "fills quote")]
+    await eventually(lambda: refusals(all_of_it) == again, "the limit once more")
+    assert refusals(late) == [said.replace("full", "quote")]
 
 
 class Wall:

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from assets.market import Bar, BidAsk, Depth, Greeks, MarketStatus, Quote
-from realtime.feeds.base import Confirmed, Event, FeedError, FrameError, Mode, Ready, Refused, Send
+from realtime.feeds.base import Confirmed, Event, FeedError, FrameError, Lowered, Mode, Ready, Refused, Send
 from realtime.feeds.upstox import FIRST_FRAME_SECONDS, OPEN_MARKET_SECONDS, UpstoxFeed
 from realtime.feeds.upstox_v3_pb2 import FeedResponse
 from realtime.price_feed.batcher import Batcher
@@ -447,6 +447,24 @@ def test_who_leaves_makes_room_for_who_has_less_than_wanted(caplog: pytest.LogCa
     ]
 
 
+def test_who_has_less_than_wanted_is_named_until_there_is_room() -> None:
+    keys = [f"NSE_EQ|{number}" for number in range(2001)]
+    feed = opened(*keys, mode="full")
+
+    def said() -> list[Event]:
+        events = feed.decode(market_info({"NSE_EQ": "NORMAL_OPEN"}))
+        return [event for event in events if isinstance(event, Lowered)]
+
+    assert said() == [Lowered(dict.fromkeys(keys[1500:], "ltpc"))]
+    assert said() == []
+    feed.change_mode({keys[0]: "ltpc"})
+    assert said() == [Lowered(dict.fromkeys(keys[1501:], "ltpc"))]
+    feed.opened({keys[0]: "full"})
+    assert said() == [Lowered({})]
+    feed.opened({keys[0]: "full"})
+    assert said() == []
+
+
 # -- refusals in text
 
 
@@ -483,6 +501,7 @@ def test_an_account_without_thirty_levels_gets_five() -> None:
     [request] = asked([send.frame])
     assert (request["method"], request["data"]["mode"]) == ("change_mode", "full")
     assert "full_d30" not in feed.modes and "full_d30" in UpstoxFeed.modes
+    assert Lowered({RELIANCE: "full"}) in feed.decode(market_info({"NSE_EQ": "NORMAL_OPEN"}))
 
 
 def test_an_answer_that_is_no_refusal_says_nothing() -> None:
