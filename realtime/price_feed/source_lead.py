@@ -368,6 +368,8 @@ class Lead:
         self.batcher.arbitrate(self._live)
         listings = [line.listing for line in self.batcher.lines.values()]
         self._kept = {one.source_symbol: one.asset_id for one in listings if self._ticks.wants(one.symbol)}
+        for line in added:  # asked for again
+            self.refused.pop(line.listing.source_symbol, None)
         if self._runner is not None:
             self._runner.remove_symbols(line.listing.source_symbol for line in gone)
             self._runner.add_symbols(line.listing.source_symbol for line in added)

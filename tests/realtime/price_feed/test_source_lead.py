@@ -56,3 +56,16 @@ async def test_symbols_are_told_by_our_names_and_only_those_that_are_followed(fe
     assert (status.refused, status.lowered) == ({"A": "no such symbol"}, {"B": "ltpc"})
     say(lead, [Lowered({})])
     assert lead._feed_status().lowered == {}
+
+
+async def test_a_refused_symbol_that_comes_back_is_asked_for_again_and_refused_no_more(
+    feed: MakeFeed,
+) -> None:
+    lead = new_lead(feed)
+    follow(lead, "A", "B")
+    say(lead, [Refused(("a",), "not in your plan")])
+
+    follow(lead, "B")
+    follow(lead, "A", "B")
+
+    assert lead.refused_symbols == {}
