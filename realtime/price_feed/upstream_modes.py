@@ -6,7 +6,7 @@ from realtime.feeds.base import Mode
 
 # From the least to the most that a vendor sends; where there are greeks at all, `full` has them too.
 RICHNESS: tuple[Mode, ...] = ("ltpc", "quote", "option_greeks", "full", "full_d30")
-# Where a book is wanted: the deepest that there is.
+# Where a book, or thirty levels, are wanted: the deepest that there is.
 DEEPEST: tuple[Mode, ...] = ("full_d30", "full")
 
 
@@ -14,6 +14,8 @@ def upstream_modes(
     wants: Mapping[str, Collection[str]], modes: Collection[Mode], base: Mode = "quote"
 ) -> dict[str, Mode]:
     """Returns the richest mode that is wanted of each symbol and that the feed has, where that is more than the base.
+
+    Thirty levels that only another source of the symbol has are five of this one.
 
     Args:
         wants: symbol to modes and channels.
@@ -23,7 +25,8 @@ def upstream_modes(
     found: dict[str, Mode] = {}
     richer = RICHNESS[RICHNESS.index(base) + 1 :]
     for symbol, wanted in wants.items():
-        deepest = next((mode for mode in DEEPEST if mode in modes and "book" in wanted), None)
+        is_deep = "book" in wanted or "full_d30" in wanted
+        deepest = next((mode for mode in DEEPEST if is_deep and mode in modes), None)
         for mode in richer:
             if mode in modes and (mode in wanted or mode == deepest):
                 found[symbol] = mode
