@@ -268,6 +268,8 @@ class Topics:
                     touched.setdefault(audience, {})[symbol] = payload
                     if topic.owed:
                         topic.owed -= audience.connections
+            if topic.owed and symbol not in missing:
+                topic.owed.clear()  # all who are there have it now, and who has left is owed nothing
         for audience, payloads in touched.items():
             changes = Changes(payloads)
             for connection in audience.connections:

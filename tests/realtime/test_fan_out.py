@@ -204,3 +204,21 @@ def test_a_connection_that_takes_nothing_holds_one_value_for_each_subscription_a
         connection.outbox.events.clear()
         taken = sum(len(frame) for frame in Client(connection).read())
         assert taken <= len(subscribed) * largest + 2 * len(ENVELOPE)
+
+
+def test_who_leaves_before_its_mode_is_known_is_not_remembered() -> None:
+    topics = Topics()
+    leaving, staying = (Connection(id, Identity(), "", Outbox(Options(), Clock()), 0.0) for id in "ab")
+    topics.regroup(leaving, {"S0": "full"})
+    topics.regroup(staying, {"S0": "quote"})
+    first, second = (
+        Update("S0", seq, {"quote": encode_quote(make_record("S0", seq), "quote")}) for seq in (1, 2)
+    )
+
+    topics["S0"].take("simulator", 1, first)
+    assert topics.deliver({"S0"}) == {"S0"} and topics["S0"].owed == {leaving}
+    topics.regroup(leaving, {})
+    topics["S0"].take("simulator", 1, second)
+    assert topics.deliver({"S0"}) == set()
+
+    assert topics["S0"].owed == set()
