@@ -326,6 +326,8 @@ class Line(Sides):
             self.open, self.high, self.low, self.volume = quote.open, quote.high, quote.low, quote.volume
             if quote.window == "session" and self.bars.day is not None:
                 self.bars.day.adopt(quote.open, quote.high, quote.low, quote.volume, quote.as_of)
+        elif self.high is not None:  # told before, in a fuller mode or by another message
+            self.keep_range(quote.price)
         if quote.average_price is not None:
             self.average_price = quote.average_price
         if quote.open_interest is not None:

@@ -196,6 +196,14 @@ def test_old_times_are_fine_as_long_as_they_are_in_order() -> None:
     assert again is not None and (again.price, again.epoch, again.seq) == (Decimal(5), 8, 2)
 
 
+def test_a_price_without_the_days_figures_is_within_those_told_before() -> None:
+    batcher = make_batcher()
+    take(batcher, make_quote("5", high=Decimal(6), low=Decimal(4)))
+    for n, price in enumerate(("7", "3"), 1):
+        record = take(batcher, make_quote(price, NOON + n * SECOND))
+    assert record is not None and (record.high, record.low) == (7, 3)
+
+
 def test_a_recording_played_again_counts_nothing_twice() -> None:
     played: dict[tuple[str, datetime], Bar] = {}
     last: QuoteRecord | None = None
