@@ -180,7 +180,18 @@ class BarBuilder:
 
     def _wait(self, interval: Interval, tick: Tick) -> None:
         start = minute_start(tick.time) if interval == "1m" else self.calendar.session_at(tick.time).open
-        self._unpriced.setdefault((interval, start), Unpriced()).take(tick)
+        if (interval, start) not in self._unpriced:
+            self._forget_unpriced(tick.time - REVISABLE - MINUTE)  # a price to wait for may never come
+            self._unpriced[interval, start] = Unpriced()
+        self._unpriced[interval, start].take(tick)
+
+    def _forget_unpriced(self, oldest: datetime) -> None:
+        days = oldest - timedelta(days=7)
+        self._unpriced = {
+            key: left
+            for key, left in self._unpriced.items()
+            if key[1] >= (oldest if key[0] == "1m" else days)
+        }
 
     def _price(self, bar: OpenBar) -> None:
         """Gives a new bar what has waited for its first price."""
@@ -274,12 +285,7 @@ class BarBuilder:
         for start in [start for start in self._closed if start < oldest]:
             del self._closed[start]
         if self._unpriced:
-            days = oldest - timedelta(days=7)
-            self._unpriced = {
-                key: left
-                for key, left in self._unpriced.items()
-                if key[1] >= (oldest if key[0] == "1m" else days)
-            }
+            self._forget_unpriced(oldest)
 
     def _hand_over(self, bar: OpenBar) -> BuiltBar:
         built = self._built(bar)

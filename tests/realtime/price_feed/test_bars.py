@@ -292,3 +292,10 @@ def test_a_bar_without_quantities_has_no_volume() -> None:
     builder = BarBuilder("AAPL")
     builder.add(Decimal(10), None, NOON)
     assert builder.restart()[0].bar.volume is None
+
+
+def test_ticks_that_wait_for_a_price_which_never_comes_are_few() -> None:
+    builder = BarBuilder("AAPL")
+    for n in range(20_000):
+        builder.add_beside(Tick(Decimal(10), Decimal(1), NOON + n * timedelta(minutes=1), False, False))
+    assert len(builder._unpriced) < 30
