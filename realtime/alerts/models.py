@@ -144,7 +144,7 @@ class AlertFiring(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.alert_id} at {self.price:f}"
+        return f"{self.alert_id}, arming {self.arming}"  # not its price, which may be only its user's to see
 
     def as_wire(self) -> dict[str, Any]:
         """The firing as the frame `alert` and the webhook carry it."""
