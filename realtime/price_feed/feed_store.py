@@ -190,8 +190,8 @@ def read_closes(source: str, asset_ids: Sequence[int], now: datetime) -> dict[st
     return closes
 
 
-def read_open_bars(listings: Sequence[Listing], now: datetime) -> dict[str, list[Bar]]:
-    """Returns what is stored of the minute and of the session of `now`."""
+def read_open_bars(source: str, listings: Sequence[Listing], now: datetime) -> dict[str, list[Bar]]:
+    """Returns what is stored of the minute and of the session of `now`, as far as all may see it who see the source."""
     minute, day = PriceBar.Interval.MINUTE, PriceBar.Interval.DAY
     wanted = [(minute, minute_start(now), listings)]
     by_calendar: dict[Calendar, list[Listing]] = defaultdict(list)
@@ -203,7 +203,7 @@ def read_open_bars(listings: Sequence[Listing], now: datetime) -> dict[str, list
         for some in chunks(members):
             ids = [listing.asset_id for listing in some]
             rows = PriceBar.objects.filter(asset_id__in=ids, interval=interval, start=start)
-            for row in rows.select_related("asset"):
+            for row in rows.visible_to(viewer_like(source)).select_related("asset"):
                 found[row.asset.symbol].append(_bar(row, row.asset.symbol))
     return found
 
@@ -353,7 +353,7 @@ def _write_bars(rows: Sequence[BarRow]) -> None:
     newest: dict[tuple[int, str, datetime], BarRow] = {}
     for row in rows:
         newest[row.asset_id, row.built.bar.interval, row.built.bar.start] = row
-    stored = _stored([key for key, row in newest.items() if row.built.fresh])
+    stored = _stored([row for row in newest.values() if row.built.fresh])
     objects = []
     for key in sorted(newest):
         row = newest[key]
@@ -381,18 +381,18 @@ def _write_bars(rows: Sequence[BarRow]) -> None:
     )
 
 
-def _stored(keys: Sequence[tuple[int, str, datetime]]) -> Mapping[tuple[int, str, datetime], Bar]:
+def _stored(fresh: Sequence[BarRow]) -> Mapping[tuple[int, str, datetime], Bar]:
+    """Returns the bars that are stored where others begin, as far as all may see them who will see those."""
+    viewers = {row.key: viewer_like(row.source) for row in fresh}
     found = {}
-    for some in chunks(keys):
+    for some in chunks(list(viewers)):
         rows = PriceBar.objects.filter(
             asset_id__in={key[0] for key in some}, start__in={key[2] for key in some}
         ).select_related("asset")
-        found.update(
-            {
-                (row.asset_id, row.interval, row.start.astimezone(UTC)): _bar(row, row.asset.symbol)
-                for row in rows
-            }
-        )
+        for row in rows:
+            key = row.asset_id, row.interval, row.start.astimezone(UTC)
+            if key in viewers and viewers[key].sees(row.source):
+                found[key] = _bar(row, row.asset.symbol)
     return found
 
 

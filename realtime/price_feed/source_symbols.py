@@ -93,7 +93,7 @@ class SourceSymbols:
         has_bars = new and not self._source.has_own_clock
         if has_bars:
             await self._store.call(store_shown_bars, self._source.name, new)
-        bars = await self._store.call(read_open_bars, new, now) if has_bars else {}
+        bars = await self._store.call(read_open_bars, self._source.name, new, now) if has_bars else {}
         added, gone = self._batcher.follow(listings, now, monotonic)
         for symbol in restored.keys() & lines.keys():
             self._batcher.restore(symbol, restored[symbol], now, monotonic)

@@ -103,6 +103,15 @@ class TestWriting:
             map(Decimal, ("4", "9", "3", "4.5", "19"))
         )
 
+    def test_a_bar_joins_nothing_that_not_all_may_see_who_will_see_it(self, settings: Any) -> None:
+        settings.FEED_REDISTRIBUTION = {"polygon": "owner", "upstox": "users"}
+        asset = make_asset()
+        for stored, new, is_joined in (("polygon", "upstox", False), ("upstox", "polygon", True)):
+            write([], [make_bar(asset)._replace(source=stored)])
+            write([], [make_bar(asset, fresh=True)._replace(source=new)])
+            bar = PriceBar.objects.get()
+            assert (bar.source, bar.volume) == (new, 20 if is_joined else 10)
+
     def test_a_fresh_bar_that_is_revised_before_it_was_written_joins_what_is_stored_once(self) -> None:
         asset = make_asset()
         write([], [make_bar(asset)])
@@ -162,8 +171,16 @@ class TestReading:
         rows = [make_bar(asset), make_bar(asset, NOON - 60 * SECOND), make_bar(asset, MIDNIGHT, "7", "1d")]
         write([], rows)
         FeedSymbol.objects.create(asset=asset, source="simulator", symbol="AAPL")
-        bars = read_open_bars(read_listings("simulator"), NOON + 30 * SECOND)["AAPL"]
+        bars = read_open_bars("simulator", read_listings("simulator"), NOON + 30 * SECOND)["AAPL"]
         assert {(bar.interval, bar.start) for bar in bars} == {("1d", MIDNIGHT), ("1m", NOON)}
+
+    def test_a_source_goes_on_with_no_bar_that_not_all_may_see_who_see_the_source(self) -> None:
+        asset = make_asset()
+        write([], [make_bar(asset)._replace(source="polygon")])
+        FeedSymbol.objects.create(asset=asset, source="simulator", symbol="AAPL")
+        listings = read_listings("simulator")
+        assert read_open_bars("simulator", listings, NOON) == {}
+        assert read_open_bars("polygon", listings, NOON).keys() == {"AAPL"}
 
     def test_what_a_killed_leader_showed_of_bars_is_stored_unless_a_row_is_newer(self) -> None:
         asset = make_asset()
@@ -204,7 +221,7 @@ class TestReading:
         for hour, close, start in ((12, 1, opens[1]), (15, 2, opens[2])):
             now = NOON.replace(hour=hour)
             assert read_closes("simulator", [asset.pk], now)["AAPL"].price == close
-            assert [bar.start for bar in read_open_bars([listing], now)["AAPL"]] == [start]
+            assert [bar.start for bar in read_open_bars("simulator", [listing], now)["AAPL"]] == [start]
 
     def test_a_day_stored_while_the_calendar_was_another_is_no_earlier_session(self) -> None:
         store_exchange(NEW_YORK)
