@@ -59,6 +59,11 @@ def viewer_of(user: Any) -> Viewer:
     return EVERYTHING if is_owner(user) else any_user()
 
 
+def viewer_of_id(user_id: int, owner: int | None) -> Viewer:
+    """Returns what a user sees, for who asks for many and has asked for `owner_id` once."""
+    return EVERYTHING if user_id == owner else any_user()
+
+
 def is_owner(user: Any) -> bool:
     """Whether the keys in the settings are this user's, as `owner_id` says, mostly without asking the database."""
     if settings.FEED_OWNER:

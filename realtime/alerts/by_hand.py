@@ -7,8 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 
 from assets.models import Asset
+from assets.redistribution import owner_id, viewer_of_id
 from assets.splits import ratio_between, restated
-from assets.stored_prices import MANUAL, read_splits
+from assets.stored_prices import MANUAL, last_price, read_splits
 from realtime.alerts.changes import note_change
 from realtime.alerts.rules import Change, seeded, step
 from realtime.alerts.store import load, write
@@ -20,11 +21,12 @@ def take_price(asset: Asset, price: Decimal, as_of: datetime, now: datetime) -> 
     if not alerts:
         return
     splits = read_splits([asset.pk]).get(asset.pk, ())
-    before = asset.current_price
-    if before is not None and asset.price_as_of and (ratio := ratio_between(splits, asset.price_as_of, now)):
-        before = restated(before, ratio)
-    changes = []
+    owner, changes = owner_id(), []
     for one in alerts:
+        # What a percent move is measured from is shown to its user.
+        before, since = last_price(asset, viewer_of_id(one.user_id, owner))
+        if before is not None and since is not None and (ratio := ratio_between(splits, since, now)):
+            before = restated(before, ratio)
         rule = one.rule.in_units(ratio_between(splits, one.units_at, now))
         standing = one.standing if before is None else seeded(rule, one.standing, before, now)
         after = step(rule, standing, price, now)

@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, OperationalError, transaction
 
 from assets.models import PriceBar
+from assets.redistribution import Viewer, owner_id, viewer_of_id
 from realtime.alerts.models import AlertFiring, PriceAlert, WebhookDelivery, WebhookEndpoint
 from realtime.alerts.rules import Change, StoredAlert
 
@@ -53,14 +54,15 @@ def watched_assets() -> set[int]:
 def load(asset_ids: Sequence[int], now: datetime) -> dict[int, list[StoredAlert]]:
     """Returns the alerts of each asset that a price may change."""
     found: dict[int, list[StoredAlert]] = defaultdict(list)
+    owner = owner_id()
     for start in range(0, len(asset_ids), CHUNK):
         some = asset_ids[start : start + CHUNK]
         for alert in PriceAlert.objects.active().filter(asset_id__in=some).order_by("id"):
-            found[alert.asset_id].append(_stored(alert, now))
+            found[alert.asset_id].append(_stored(alert, now, viewer_of_id(alert.user_id, owner)))
     return found
 
 
-def _stored(alert: PriceAlert, now: datetime) -> StoredAlert:
+def _stored(alert: PriceAlert, now: datetime, viewer: Viewer) -> StoredAlert:
     return StoredAlert(
         alert.pk,
         alert.user_id,
@@ -69,17 +71,19 @@ def _stored(alert: PriceAlert, now: datetime) -> StoredAlert:
         alert.units_at.astimezone(UTC),
         alert.armed_at.astimezone(UTC),
         alert.standing,
-        _recent(alert, now) if alert.window_minutes else (),
+        _recent(alert, now, viewer) if alert.window_minutes else (),
     )
 
 
-def _recent(alert: PriceAlert, now: datetime) -> tuple[tuple[datetime, Decimal, Decimal], ...]:
-    """What stored bars tell of a window that has begun before this process."""
+def _recent(
+    alert: PriceAlert, now: datetime, viewer: Viewer
+) -> tuple[tuple[datetime, Decimal, Decimal], ...]:
+    """What stored bars tell its user of a window that has begun before this process."""
     since = max(alert.armed_at, now - timedelta(minutes=alert.window_minutes or 0))
     bars = PriceBar.objects.filter(
         asset_id=alert.asset_id, interval=PriceBar.Interval.MINUTE, start__gte=since
     )
-    rows = bars.order_by("start").values_list("start", "low", "high")
+    rows = bars.visible_to(viewer).order_by("start").values_list("start", "low", "high")
     return tuple((start.astimezone(UTC), low, high) for start, low, high in rows)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
-from assets.redistribution import EVERYTHING, any_user, owner_id
+from assets.redistribution import owner_id, viewer_of_id
 from realtime.alerts.changes import read_changes
 from realtime.alerts.rules import Change, StoredAlert
 from realtime.alerts.store import (
@@ -181,7 +181,7 @@ class AlertDesk:
 
     def may_see(self, user_id: int, source: str) -> bool:
         """Whether a source's prices may fire this user's alerts. The one place where an alert is left out."""
-        return (EVERYTHING if user_id == self._owner else any_user()).sees(source)
+        return viewer_of_id(user_id, self._owner).sees(source)
 
     # -- what prices change
 

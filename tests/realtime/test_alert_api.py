@@ -11,7 +11,7 @@ from django.test import override_settings
 from rest_framework.test import APIClient
 
 from assets.models import Asset, Split
-from realtime.alerts.models import PriceAlert, WebhookEndpoint
+from realtime.alerts.models import AlertFiring, PriceAlert, WebhookEndpoint
 from realtime.alerts.store import write
 from realtime.alerts.webhooks import secret_of
 from tests.realtime.alerts.builders import change_of, make_alert, make_user
@@ -184,6 +184,20 @@ def test_a_webhook_in_a_private_network_is_refused(client: APIClient) -> None:
     assert (answer.status_code, set(answer.json())) == (400, {"url"})
     with override_settings(ALERT_WEBHOOK_ALLOW_PRIVATE=True):
         assert client.put(f"{URL}webhook/", {"url": "http://127.0.0.1:9000/"}).status_code == 200
+
+
+def test_a_move_is_not_measured_from_a_price_that_its_user_may_not_see(
+    client: APIClient, acme: Asset, settings: Any
+) -> None:
+    settings.FEED_OWNER = "olivia"
+    now = datetime.now(UTC)
+    Asset.objects.filter(pk=acme.pk).update(current_price=80, price_as_of=now, price_source="polygon")
+    make(client, kind="percent_move", threshold=1)
+    client_of(make_user("olivia")).post(URL, {"symbol": "ACME", "kind": "percent_move", "threshold": 1})
+    assert client.post("/api/assets/ACME/prices/", {"price": 99}).status_code == 201
+    assert client.get(f"{URL}firings/").json()["results"] == []
+    assert client.get(URL).json()["results"][0]["reference"] == 99
+    assert AlertFiring.objects.get().reference == 80  # olivia's
 
 
 def test_a_price_set_by_hand_fires_the_alerts_of_what_no_feed_prices(client: APIClient) -> None:

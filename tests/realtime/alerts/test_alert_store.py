@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from realtime.alerts.store import (
     watched_assets,
     write,
 )
-from tests.realtime.alerts.builders import DONE, NOW, change_of, make_alert, make_webhook
+from tests.realtime.alerts.builders import DONE, NOW, change_of, make_alert, make_user, make_webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -82,6 +83,18 @@ def test_a_window_is_read_from_the_minutes_since_the_arming() -> None:
         PriceBar.objects.create(asset=alert.asset, interval="1m", start=start, **values)
     (stored,) = load([alert.asset_id], NOW)[alert.asset_id]
     assert [high for _, _, high in stored.recent] == [102, 101]
+
+
+def test_a_window_begins_with_the_minutes_that_its_user_may_see(settings: Any) -> None:
+    settings.FEED_OWNER, settings.FEED_REDISTRIBUTION = "olivia", {"upstox": "users"}
+    values = {"kind": "percent_move", "threshold": 5, "window_minutes": 10, "armed_at": NOW - timedelta(1)}
+    alerts = [make_alert(make_user(name), **values) for name in ("olivia", "bob")]
+    for minutes, source in ((2, "polygon"), (1, "upstox")):
+        prices = dict.fromkeys(("open", "high", "low", "close"), Decimal(minutes))
+        start = NOW - timedelta(minutes=minutes)
+        PriceBar.objects.create(asset=alerts[0].asset, interval="1m", start=start, source=source, **prices)
+    found = load([alerts[0].asset_id], NOW)[alerts[0].asset_id]
+    assert [[high for _, _, high in one.recent] for one in found] == [[2, 1], [1]]
 
 
 def test_a_firing_is_claimed_by_one_and_again_only_if_it_was_not_announced() -> None:
