@@ -27,8 +27,8 @@ class AlertQuerySet(models.QuerySet["PriceAlert"]):
         return self.filter(user_id=user.pk) if user.pk else self.none()
 
     def active(self) -> "AlertQuerySet":
-        """Those that a price may change."""
-        return self.exclude(state=PriceAlert.State.DONE)
+        """Those that a price may change; not those of an account that has been disabled."""
+        return self.exclude(state=PriceAlert.State.DONE).filter(user__is_active=True)
 
 
 class PriceAlert(models.Model):

@@ -65,7 +65,7 @@ def claim_attempts(now: datetime, busy: Collection[int], most: int) -> list[Atte
             break
         if user_id in claimed:
             continue
-        endpoint = WebhookEndpoint.objects.filter(user_id=user_id).first()
+        endpoint = WebhookEndpoint.objects.filter(user_id=user_id, user__is_active=True).first()
         if endpoint is None:
             finish(delivery.pk, now, "the webhook was taken away", give_up=True)
         elif _is_mine(delivery, now):

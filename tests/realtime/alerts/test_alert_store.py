@@ -97,6 +97,13 @@ def test_a_window_begins_with_the_minutes_that_its_user_may_see(settings: Any) -
     assert [[high for _, _, high in one.recent] for one in found] == [[2, 1], [1]]
 
 
+def test_the_alerts_of_a_disabled_account_are_not_watched() -> None:
+    alert = make_alert()
+    alert.user.is_active = False
+    alert.user.save()
+    assert (watched_assets(), load([alert.asset_id], NOW)) == (set(), {})
+
+
 def test_a_firing_is_claimed_by_one_and_again_only_if_it_was_not_announced() -> None:
     alert = make_alert()
     write([change_of(alert)])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 from django.test import override_settings
 
 from realtime.alerts.models import WebhookDelivery, WebhookEndpoint
@@ -167,6 +168,15 @@ async def test_two_processes_never_make_the_same_attempt(clock: Any) -> None:
 
     await fire("alice", "http://127.0.0.1:9/")
     assert [await claim(NOW), await claim(NOW), await claim(NOW + FIRST_DELAY)] == [1, 0, 1]
+
+
+async def test_nothing_is_posted_for_an_account_that_has_been_disabled(clock: Any) -> None:
+    async with receiver() as server:
+        await fire("alice", server.url)
+        await sync_to_async(User.objects.update)(is_active=False)
+        clock.wake()
+        await until_states(("failed", 0, "the webhook was taken away"))
+    assert server.got == []
 
 
 async def test_a_receiver_that_nobody_hears_is_told_without_its_address(clock: Any) -> None:
