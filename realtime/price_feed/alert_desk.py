@@ -137,8 +137,9 @@ class AlertDesk:
         wanted = {line.listing.asset_id for source, line in self._lines() if self._needs_alerts(source, line)}
         outdated, self._outdated = self._outdated, set()
         try:
+            self._owner = await self._store.call(owner_id) if wanted else self._owner
+            # Last: what is written after it waits still when it is looked at here.
             found = await self._store.call(load, sorted(wanted), self._clock.now()) if wanted else {}
-            self._owner = await self._store.call(owner_id) if found else self._owner
         except BaseException:
             self._outdated |= outdated
             raise

@@ -1,0 +1,60 @@
+"""What a feed process knows of alerts while they are read and written beside its ticks."""
+
+import asyncio
+import threading
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import redis.asyncio as redis
+from asgiref.sync import sync_to_async
+
+from realtime.alerts.models import AlertFiring
+from realtime.price_feed.alert_desk import AlertDesk
+from realtime.price_feed.write_behind import WriteBehind
+from tests.realtime.alerts.builders import make_alert
+from tests.realtime.price_feed.market import OPEN, SECOND, Market, make_listing
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.django_db(transaction=True)]
+
+
+class Time:
+    def now(self) -> datetime:
+        return OPEN
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def test_what_is_written_while_alerts_are_read_again_is_not_forgotten(redis_url: str) -> None:
+    alert = await sync_to_async(make_alert)(threshold=Decimal(100), armed_at=OPEN)
+    market = Market(listing=make_listing(asset_id=alert.asset_id))
+    store, gate = WriteBehind(), threading.Event()
+    store.start()
+    client: Any = redis.Redis.from_url(redis_url)
+    desk = AlertDesk(client, None, store, Time())
+    await desk.enter(market.batcher)
+    market.quote("99", OPEN + SECOND)
+
+    closed = asyncio.create_task(store.call(gate.wait))
+    desk._outdated.add(alert.asset_id)
+    reading = asyncio.create_task(desk._attach())
+    await asyncio.sleep(0)  # it waits for the database
+    market.quote("101", OPEN + 2 * SECOND)
+    market.quote("99.8", OPEN + 2 * SECOND)  # not far enough to arm it again
+    writing = asyncio.create_task(desk._write())
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(closed, reading, writing)
+
+    market.quote("98", OPEN + 3 * SECOND)
+    market.quote("102", OPEN + 4 * SECOND)
+    while desk._changes:
+        await desk._write()
+    assert [one.price async for one in AlertFiring.objects.order_by("id")] == [101, 102]
+    await client.aclose()
+    await asyncio.to_thread(store.close, 5)
