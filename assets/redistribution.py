@@ -24,6 +24,9 @@ class Viewer:
     def sees(self, source: str) -> bool:
         return self.sources is None or source in self.sources
 
+    def __str__(self) -> str:
+        return "everything" if self.sources is None else " ".join(sorted(self.sources))
+
     def covers(self, other: "Viewer") -> bool:
         """Whether this one sees all that another sees."""
         return self.sources is None or (other.sources is not None and other.sources <= self.sources)

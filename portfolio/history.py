@@ -69,7 +69,7 @@ def days_of(portfolio: Portfolio, now: datetime | None = None) -> list[DayValue]
         now=now,
     )
     if len(days) > 1:
-        _store(portfolio, days[:-1], history.version if history else 0, looked_at)
+        _store(portfolio, days[:-1], market, history.version if history else 0, looked_at)
     return kept + days
 
 
@@ -91,7 +91,8 @@ def _still_valid(
     """The stored days from `first` on, up to a gap or to what a bar has changed since."""
     if history is None or history.checked_at is None:
         return []
-    if (history.currency, history.time_zone) != (portfolio.currency, portfolio.zone.key):
+    is_alike = (history.currency, history.time_zone) == (portfolio.currency, portfolio.zone.key)
+    if not is_alike or history.viewer != str(market.viewer):
         return []
     days = stored_days(portfolio.pk, first)
     if not days or days[0].date != first:
@@ -105,7 +106,9 @@ def _still_valid(
     return [known for known in days if known.date < day]
 
 
-def _store(portfolio: Portfolio, days: Sequence[DayValue], version: int, looked_at: datetime) -> None:
+def _store(
+    portfolio: Portfolio, days: Sequence[DayValue], market: "_Market", version: int, looked_at: datetime
+) -> None:
     try:
         store(
             portfolio.pk,
@@ -114,6 +117,7 @@ def _store(portfolio: Portfolio, days: Sequence[DayValue], version: int, looked_
             checked_at=looked_at,
             currency=portfolio.currency,
             time_zone=portfolio.zone.key,
+            viewer=str(market.viewer),
         )
     except (OperationalError, ValidationError) as error:
         # It is only a cache, and a value of more than 20 digits is only not remembered.
@@ -138,7 +142,7 @@ class _Market:
     """The assets and pairs that have a say in a portfolio's value, and their stored closes."""
 
     def __init__(self, books: Books, viewer: Viewer) -> None:
-        self._viewer = viewer
+        self.viewer = viewer
         pairs = [pair_of(asset) for asset in pair_assets()]
         rates = Rates(pairs, {})
         currencies = {account.currency for account in books.accounts.values()} | books.cash.keys()
@@ -170,7 +174,7 @@ class _Market:
             if at <= now:
                 points[listed.symbol].append(Close(at, price))
         pairs = {pair.symbol for pair in self.pairs}
-        for symbol, point in price_points({*self._held, *pairs}, self._viewer).items():
+        for symbol, point in price_points({*self._held, *pairs}, self.viewer).items():
             # A rate is as old as it is; a price counts as long as there is no other.
             at = min(point.as_of, now) if symbol in pairs else now
             if symbol in points and (not points[symbol] or points[symbol][-1].at < at):
@@ -180,7 +184,7 @@ class _Market:
     def _bars(self, begin: datetime) -> list[tuple[int, datetime, Decimal]]:
         """Each asset's daily bars from a little before `begin` on, and the last one before those; oldest first."""
         begin -= CLOSE_GOOD_FOR
-        daily = PriceBar.objects.daily().visible_to(self._viewer)
+        daily = PriceBar.objects.daily().visible_to(self.viewer)
         before = daily.filter(asset=OuterRef("pk"), start__lt=begin).order_by("-start")
         older = Asset.objects.filter(pk__in=self._assets).annotate(
             last=Subquery(before.values("start")[:1]), close=Subquery(before.values("close")[:1])

@@ -28,6 +28,8 @@ class PortfolioHistory(models.Model):
     checked_at = models.DateTimeField(null=True)
     currency = models.CharField(max_length=10, default="")
     time_zone = models.CharField(max_length=64, default="")
+    # Whose prices were to be seen.
+    viewer = models.TextField(default="")
 
     class Meta:
         verbose_name_plural = "portfolio histories"
@@ -85,6 +87,7 @@ def store(
     checked_at: datetime,
     currency: str,
     time_zone: str,
+    viewer: str,
 ) -> bool:
     """Puts `days` in place of what is stored from the first of them on; False if the ledger has changed since."""
     if not _lock(portfolio_id):
@@ -108,6 +111,7 @@ def store(
         batch_size=BATCH,
     )
     history.checked_at, history.currency, history.time_zone = checked_at, currency, time_zone
+    history.viewer = viewer
     history.save()
     return True
 

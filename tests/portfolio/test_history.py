@@ -272,7 +272,12 @@ def test_nothing_is_stored_that_was_computed_from_older_rows(invested: Portfolio
     days = days_of(invested, NOON)
     read = PortfolioHistory.objects.get(portfolio=invested)
     book(invested, "deposit", at(17, 9), amount=D(7))
-    options: dict[str, Any] = {"checked_at": timezone.now(), "currency": "USD", "time_zone": "UTC"}
+    options: dict[str, Any] = {
+        "checked_at": timezone.now(),
+        "currency": "USD",
+        "time_zone": "UTC",
+        "viewer": "",
+    }
     assert store(invested.pk, days, version=read.version, **options) is False
     assert stored(invested) == {16: 100}
     assert store(invested.pk, days, version=read.version + 1, **options) is True
@@ -335,7 +340,7 @@ def test_a_deleted_portfolio_takes_its_history_along(invested: Portfolio) -> Non
     invested.delete()
     assert not PortfolioSnapshot.objects.exists() and not PortfolioHistory.objects.exists()
     day = DayValue(date(2026, 11, 16), D(1))
-    options: dict[str, Any] = {"checked_at": NOON, "currency": "USD", "time_zone": "UTC"}
+    options: dict[str, Any] = {"checked_at": NOON, "currency": "USD", "time_zone": "UTC", "viewer": ""}
     assert store(key, [day], version=0, **options) is False
 
 

@@ -18,6 +18,7 @@ from assets.redistribution import EVERYTHING, any_user, anybody, viewer_like, vi
 from assets.snapshots import LAST_KEY
 from config.settings import environment
 from portfolio.booking import complete
+from portfolio.history import days_of
 from portfolio.holdings import valuation_now
 from portfolio.models import Portfolio, Transaction
 from portfolio.valued import of_receipt, with_receipt
@@ -169,6 +170,20 @@ def test_a_portfolio_is_valued_by_what_its_owner_may_see_and_so_is_its_receipt()
     assert hidden.unpriced == (("ACME", "no_price"),)
     again, _ = of_receipt(unseen, receipt)
     assert again.total_value == hidden.total_value
+
+
+def test_past_days_are_valued_again_when_more_may_be_seen_or_less(settings: Any) -> None:
+    make_priced("ACME", "polygon")
+    portfolio = portfolio_of("bob")
+
+    def value_of_yesterday() -> Decimal:
+        return days_of(portfolio)[-2].value
+
+    assert value_of_yesterday() == D(982)
+    settings.FEED_REDISTRIBUTION = {"polygon": "users"}
+    assert value_of_yesterday() == D(1002)
+    settings.FEED_REDISTRIBUTION = {}
+    assert value_of_yesterday() == D(982)
 
 
 def test_rates_are_those_that_one_may_see() -> None:
