@@ -7,13 +7,16 @@ import pytest
 
 from assets.redistribution import EVERYTHING, any_user, anybody
 from realtime.handshake import Identity
+from realtime.protocol import Channel, Mode
 from tests.realtime.builders import Clock, eventually
-from tests.realtime.channels import Reader, book_json, notice_json, trades_json
+from tests.realtime.channels import Reader, bar_json, book_json, notice_json, trades_json
 from tests.realtime.conftest import NewClient, NewHub, NewSource
 from tests.realtime.test_hub import wanting
 
 pytestmark = pytest.mark.asyncio
-CHANNELS = frozenset({"trades", "book", "notices"})
+CHANNELS = frozenset(Channel)
+# What says nothing of a price.
+HARMLESS = {"feed_status", "error"}
 
 
 @pytest.fixture(autouse=True)
@@ -34,31 +37,37 @@ def people() -> dict[str, Identity]:
     ("name", "seen_by"),
     [("polygon", ["olivia"]), ("upstox", ["olivia", "bob"]), ("simulator", ["olivia", "bob", "nobody"])],
 )
+@pytest.mark.parametrize("mode", Mode)
 async def test_quotes_and_channels_reach_only_those_who_may_see_the_source(
-    name: str, seen_by: list[str], new_hub: NewHub, new_source: NewSource, new_client: NewClient
+    name: str, seen_by: list[str], mode: Mode, new_hub: NewHub, new_source: NewSource, new_client: NewClient
 ) -> None:
     source = await new_source(name)
     await source.tick("AAPL")
     hub = await new_hub()
     clients = {who: new_client(hub, identity) for who, identity in people().items()}
     for client in clients.values():
-        hub.subscribe(client.connection, {"AAPL": "quote"}, {"AAPL": CHANNELS})
+        hub.subscribe(client.connection, {"AAPL": mode}, {"AAPL": CHANNELS})
     await eventually(lambda: clients["olivia"].has("AAPL", 1), "the snapshot")
-    await wanting(hub, "quote AAPL", *(f"{channel} AAPL" for channel in CHANNELS))
+    await wanting(hub, f"{mode} AAPL", *(f"{channel} AAPL" for channel in CHANNELS))
     epoch = source.bus.epoch
     news = {
         "trades": trades_json("AAPL", range(1, 4), epoch),
         "book": book_json("AAPL", 2, (("10", "1"),), (), epoch, name),
+        "bars": f"[{bar_json('AAPL', '2026-11-20T14:30:00Z', 12)}]",
         "notices": f"[{notice_json('AAPL', 12)}]",
     }
+    assert news.keys() == CHANNELS
     readers = {who: Reader(client.connection) for who, client in clients.items()}
     await source.tick("AAPL", news={"AAPL": news})
     olivia = readers["olivia"]
     await eventually(lambda: "market_notice" in [*olivia.read(), *olivia.types], "the notice")
     for who, reader in readers.items():
         reader.read()
-        told = {"asset_update", "trade", "book_snapshot", "market_notice"} & set(reader.types)
-        assert len(told) == (4 if who in seen_by else 0), who
+        told = set(reader.types) - HARMLESS
+        if who in seen_by:
+            assert {"asset_update", "trade", "book_snapshot", "bar", "market_notice"} <= told
+        else:
+            assert not told, who
 
 
 async def test_who_subscribes_later_is_sent_nothing_either_and_told_that_there_is_no_data(
