@@ -252,12 +252,15 @@ def _is_of(session: SessionBase, user: Any) -> bool:
 
 
 def verdicts(identities: Collection[Identity]) -> dict[Identity, CloseCode]:
-    """Returns why each identity that is no longer good must be closed; reads the database."""
+    """Returns why each identity that is no longer good must be closed; reads the database.
+
+    Of one that is there several times, each may have been found when it could see something else.
+    """
     users = get_user_model()._default_manager.in_bulk(
         {identity.user_id for identity in identities if identity.user_id is not None}
     )
     found: dict[Identity, CloseCode] = {}
-    for identity in identities:
+    for identity in {(one, one.viewer): one for one in identities}.values():
         code = _verdict(identity, users) or _verdict_of_viewer(identity, users)
         if code is not None:
             found[identity] = code

@@ -33,7 +33,7 @@ class Welcome:
         for start in range(0, len(connections), RECHECKED_TOGETHER):
             some = connections[start : start + RECHECKED_TOGETHER]
             with contextlib.suppress(*UNAVAILABLE):
-                found = await in_database(verdicts, {connection.identity for connection in some})
+                found = await in_database(verdicts, [connection.identity for connection in some])
                 for connection in some:
                     if (code := found.get(connection.identity)) is not None:
                         connection.close(code)

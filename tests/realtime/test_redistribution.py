@@ -4,10 +4,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 
 from assets.redistribution import EVERYTHING, any_user, anybody
 from realtime.handshake import Identity
-from realtime.protocol import Channel, Mode
+from realtime.models import AccessToken
+from realtime.protocol import Channel, CloseCode, Mode
+from realtime.welcome import Welcome
 from tests.realtime.builders import Clock, eventually
 from tests.realtime.channels import Reader, bar_json, book_json, notice_json, trades_json
 from tests.realtime.conftest import NewClient, NewHub, NewSource
@@ -104,3 +108,22 @@ async def test_a_source_that_one_may_see_takes_over_from_one_that_one_may_not(
     await shown.tick("AAPL", price=Decimal(7))
     await eventually(lambda: bob.shows("AAPL", "price", 7), "the price of the other source")
     assert {quote["source"] for quote in bob.quotes.values()} == {"upstox"}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_may_see_less_than_before_is_closed_beside_a_connection_that_knows_it(
+    new_hub: NewHub, new_client: NewClient, settings: Any
+) -> None:
+    settings.FEED_OWNER = ""
+    olivia = await sync_to_async(User.objects.create_superuser)("olivia")
+    token = await AccessToken.objects.acreate(user=olivia, digest="d")
+    await sync_to_async(User.objects.create_superuser)("another")
+    hub = await new_hub()
+    newer, older = (
+        new_client(hub, Identity(user_id=olivia.pk, token_id=token.pk, viewer=viewer)).connection
+        for viewer in (any_user(), EVERYTHING)
+    )
+    work: list[Any] = []
+    Welcome(Clock(), work.append).recheck([newer, older])
+    await work[0]
+    assert older.closing == (CloseCode.STATE_LOST, "state_lost")
