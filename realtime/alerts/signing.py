@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 _TRANSLATED = ip_network("64:ff9b::/96")  # an IPv4 address behind it
+# All of the internet that has IPv6; what is outside may be a way into a private network that nobody has named yet.
+_UNICAST = ip_network("2000::/3")
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
@@ -57,8 +59,9 @@ def is_public(address: str) -> bool:
     inner = _within(ip)
     if inner is not None:
         return is_public(str(inner))
-    is_local = isinstance(ip, IPv6Address) and ip.is_site_local
-    return ip.is_global and not ip.is_multicast and not is_local
+    if isinstance(ip, IPv6Address) and ip not in _UNICAST:
+        return False
+    return ip.is_global and not ip.is_multicast
 
 
 def _within(ip: IPv4Address | IPv6Address) -> IPv4Address | None:

@@ -79,6 +79,10 @@ def test_a_public_address_is_accepted() -> None:
         ("::ffff:93.184.216.34", True),
         ("64:ff9b::a00:1", False),
         ("2002:7f00:1::", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("64:ff9b:1::a00:1", False),
+        ("5f00::1", False),
     ],
 )
 def test_which_addresses_are_public(address: str, expected: bool) -> None:
