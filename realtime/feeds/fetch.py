@@ -129,9 +129,8 @@ class _Exchange:
             self._connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
 
     def run(self) -> bytes:
-        if self._aborted:  # it waited for a free thread for too long
-            raise FeedError(f"{self.who} did not answer in time")
         try:
+            self._go_on()  # unless it waited for a free thread for too long
             return self._exchange()
         except (OSError, http.client.HTTPException) as error:
             raise FeedError(f"{self.who} cannot be reached: {error or type(error).__name__}") from error
@@ -144,11 +143,19 @@ class _Exchange:
             # The connection forgets its socket when the answer says "Connection: close".
             self._socket = self._connection.sock
         else:
-            self._connect_to(self._address(self.may_reach))
+            address = self._address(self.may_reach)
+            self._go_on()
+            self._connect_to(address)
+        self._go_on()
         self._connection.request(self.method, self._target, body=self.body, headers=self.headers)
         with self._connection.getresponse() as response:
             self.status = response.status
             return self._read(response) if self.method == "GET" else b""
+
+    def _go_on(self) -> None:
+        """Ends what nobody waits for any more: a name's look-up, or a connection, may have outlasted the deadline."""
+        if self._aborted:
+            raise FeedError(f"{self.who} did not answer in time")
 
     def _address(self, may_reach: Callable[[str], bool]) -> str:
         """Returns what to connect to. One forbidden address refuses the name: it may answer otherwise next time."""

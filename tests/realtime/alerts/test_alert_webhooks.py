@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -40,8 +41,10 @@ class Receiver:
         self.holds.set()
         self.got: list[tuple[str, dict[str, str], bytes]] = []
         self.url = ""
+        self.connections = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {
             name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:]) if name
@@ -214,6 +217,18 @@ async def test_a_receiver_that_never_answers_is_given_up_within_the_deadline() -
                 server.url, b"", {}, threads=threads, may_reach=lambda address: True, total_seconds=0.2
             )
         threads.shutdown()
+
+
+async def test_what_was_given_up_while_its_name_was_looked_up_is_not_posted_any_more() -> None:
+    looked_up, threads = threading.Event(), ThreadPoolExecutor(1)
+    async with receiver() as server:
+        with pytest.raises(FeedError, match="did not answer"):
+            await post(
+                server.url, b"", {}, threads=threads, may_reach=lambda _: looked_up.wait(), total_seconds=0.1
+            )
+        looked_up.set()
+        await asyncio.to_thread(threads.shutdown)
+        assert server.connections == 0
 
 
 async def test_the_delays_double_up_to_an_hour() -> None:
