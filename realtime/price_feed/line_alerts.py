@@ -4,26 +4,38 @@ Pure: what a price changes is handed on, in order, and the alert stands where th
 all of them together with their line.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from assets.splits import SplitEvent, ratio_between, restated
 from realtime.alerts.rules import EVERYWHERE, Change, Step, StoredAlert, Window, quiet, seeded, step
 from realtime.price_feed.lines import Line
 
+# So often an alert fires, and then rests: without hysteresis, or at a tiny move, it would fill the database.
+MOST_FIRINGS, WITHIN = 10, timedelta(minutes=1)
+
 
 class Watch:
     """One alert in the units of its line; between `least` and `most` no price changes anything of it."""
 
-    __slots__ = ("least", "most", "rule", "standing", "stored", "window")
+    __slots__ = ("fired_at", "least", "most", "rule", "standing", "stored", "window")
 
     def __init__(self, stored: StoredAlert) -> None:
         self.stored = stored
         self.rule = stored.rule
         self.standing = stored.standing
         self.window = Window(stored.rule.window_minutes) if stored.rule.window_minutes else None
+        self.fired_at: deque[datetime] = deque(maxlen=MOST_FIRINGS)
         self.least, self.most = quiet(self.rule, self.standing)
+
+    def may_fire(self, moment: datetime) -> bool:
+        """Whether it has not fired so often of late that it must rest, still armed; if so, counts another firing."""
+        if len(self.fired_at) == MOST_FIRINGS and moment - self.fired_at[0] < WITHIN:
+            return False
+        self.fired_at.append(moment)
+        return True
 
     def restate(self, splits: tuple[SplitEvent, ...], before: datetime, after: datetime) -> None:
         """Goes on in the units of another moment."""
@@ -63,7 +75,7 @@ class LineAlerts:
     Args:
         source: whose prices these are.
         report: takes each change, in order.
-        known: the alerts of the line so far, whose windows go on in the same arming.
+        known: the alerts of the line so far, which go on with their windows, in the same arming, and their rests.
     """
 
     def __init__(
@@ -80,7 +92,9 @@ class LineAlerts:
         self._windowed = [watch for watch in self._watches if watch.window is not None]
         self._listing, self._units_at = line.listing, line.units_at
         windows = known.windows() if known is not None else {}
+        firings = {watch.stored.id: watch.fired_at for watch in known._watches} if known is not None else {}
         for watch in self._watches:
+            watch.fired_at = firings.get(watch.stored.id, watch.fired_at)
             watch.restate(line.listing.splits, line.units_at, line.units_at)
             watch.begin(line, windows.get((watch.stored.id, watch.standing.arming)))
         self._least, self._most = EVERYWHERE
@@ -141,10 +155,13 @@ class LineAlerts:
         if window is not None:
             window.move_to(line.as_of)
         after = step(watch.rule, watch.standing, price, self._moment(line), window)
+        is_resting = after.fired and not watch.may_fire(line.received_at)
         if window is not None:
-            if after.fired:
+            if after.fired and not is_resting:
                 window.clear()
             window.add(line.as_of, price, price)
+        if is_resting:
+            return
         self._take(watch, line, price, after)
 
     def _take(self, watch: Watch, line: Line, price: Decimal, after: Step) -> None:

@@ -51,6 +51,23 @@ def test_a_spike_between_two_flushes_fires() -> None:
     assert record is not None and record.price == 99
 
 
+def test_an_alert_that_fires_all_the_time_rests_and_is_not_forgotten() -> None:
+    watched = Watched(stored("percent_move", "0.1"))
+    prices = [str(100 + n) for n in range(15)]
+    assert watched.ticks("99", *prices) == prices[:10]
+    watched.alerts = LineAlerts(
+        watched.line,
+        [stored("percent_move", "0.1", standing=watched.changes[-1].step.standing)],
+        "simulator",
+        watched.changes.append,
+        watched.alerts,
+    )
+    watched.line.watcher = watched.alerts.take
+    assert watched.ticks("116", start=OPEN + 20 * SECOND) == []
+    (fired,) = watched.ticks("117", start=OPEN + 80 * SECOND)
+    assert (fired, watched.changes[-1].step.measured_from) == ("117", 109)  # where it fired last
+
+
 def test_ticks_that_are_refused_fire_nothing() -> None:
     watched = Watched(stored())
     watched.ticks("99")
