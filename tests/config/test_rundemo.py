@@ -274,3 +274,17 @@ def test_a_source_that_cannot_be_reached_stops_nothing(rundemo: Start) -> None:
     assert re.search(r"Prices +coinbase, simulator", system.log)
     with urllib.request.urlopen(f"{system.url}/readyz", timeout=PATIENCE) as answer:
         assert set(json.load(answer)["feeds"]) == {"coinbase", "simulator"}
+
+
+def test_a_source_that_stands_for_several_is_ready_when_each_of_them_is(rundemo: Start) -> None:
+    system = rundemo(
+        "--source",
+        "polygon",
+        POLYGON_API_KEY="secret",
+        POLYGON_CLUSTERS="stocks crypto",
+        POLYGON_WEBSOCKET_URL="ws://127.0.0.1:1",
+        POLYGON_REST_URL="http://127.0.0.1:1",
+    )
+    system.wait_until_ready()
+
+    assert re.search(r"Prices +polygon_stocks, polygon_crypto", system.log)

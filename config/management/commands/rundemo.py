@@ -220,13 +220,11 @@ async def open_browser(url: str) -> None:
 
 
 def checked_sources(names: list[str]) -> tuple[str, ...]:
-    """Returns the sources without repetition, of which at least one can be had with these settings."""
-    unique = tuple(dict.fromkeys(names))
+    """Returns the sources by the names that the feed will report, of which at least one can be had."""
     try:
-        open_sources(unique)
+        return tuple(source.name for source in open_sources(names))
     except SourceError as error:
         raise CommandError(f"--source: {error}") from error
-    return unique
 
 
 def find_redis(state_dir: Path) -> embedded_redis.RedisServer | None:
