@@ -90,14 +90,14 @@ def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
 def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
     """Creates the assets and feed symbols that are missing; returns how many feed symbols that were."""
     known = set(FeedSymbol.objects.filter(source=source).values_list("symbol", flat=True))
-    missing = {new.symbol: new for new in wanted if new.source_symbol not in known}
+    missing = {normal_symbol(new.symbol): new for new in wanted if new.source_symbol not in known}
     if not missing:
         return 0
     with transaction.atomic():
         Asset.objects.bulk_create(
             [
                 Asset(
-                    symbol=normal_symbol(new.symbol),
+                    symbol=symbol,
                     name=new.name,
                     currency=new.currency,
                     asset_class=new.asset_class,
@@ -105,7 +105,7 @@ def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
                     calendar=new.calendar,
                     multiplier=new.multiplier,
                 )
-                for new in missing.values()
+                for symbol, new in missing.items()
             ],
             ignore_conflicts=True,
             batch_size=CHUNK,
@@ -113,6 +113,11 @@ def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
         ids: dict[str, int] = {}
         for symbols in chunks(list(missing)):
             ids.update(Asset.objects.filter(symbol__in=symbols).values_list("symbol", "id"))
+        for symbol in missing.keys() - ids.keys():
+            # Of a currency pair there is one asset, and somebody calls it something else.
+            base, quoted = missing[symbol].base_currency, missing[symbol].currency
+            pair = Asset.objects.filter(asset_class="fx", base_currency=base, currency=quoted)
+            ids.update((symbol, asset.pk) for asset in pair)
         rows = [
             FeedSymbol(
                 asset_id=ids[symbol],
@@ -121,7 +126,6 @@ def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
                 priority=PRIORITIES.get(source, 0),
             )
             for symbol, new in missing.items()
-            # Somebody has another asset for a currency pair: theirs counts, and ours is not needed.
             if symbol in ids
         ]
         # An asset may have this source already, under another symbol that somebody chose.

@@ -148,6 +148,12 @@ class TestReading:
         assert dict(Asset.objects.values_list("symbol", "currency")) == {"BTC-USD": "USD", "BAND-GBP": "GBP"}
         assert Asset.objects.get(symbol="BTC-USD").name == "Mine"
 
+    def test_a_currency_pair_that_goes_by_another_symbol_is_followed_as_well(self) -> None:
+        pair = make_asset("EURUSD", asset_class="fx", base_currency="EUR")
+        assert ensure_assets("yahoo", [NewAsset("EURUSD=X", "EURUSD=X", "", "USD", "fx", "EUR", "FX")]) == 1
+        assert Asset.objects.get() == pair
+        assert [listing.source_symbol for listing in read_listings("yahoo")] == ["EURUSD=X"]
+
     def test_a_listing_names_all_sources_by_priority(self) -> None:
         asset = make_asset()
         FeedSymbol.objects.create(asset=asset, source="simulator", symbol="AAPL", priority=5)
