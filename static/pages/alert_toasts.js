@@ -26,6 +26,7 @@ export class AlertToasts {
     const link = el("a", { href: "/alerts/" }, el("strong", { text: `${firing.symbol} ${price(firing.price)}` }), el("span", { text: firedWords(firing) }));
     const toast = el("li", { class: "toast", "data-alert": firing.alert_id }, link, close);
     close.addEventListener("click", () => toast.remove());
+    this.#list.querySelector(`[data-alert="${Number(firing.alert_id)}"]`)?.remove(); // of one that fires often only the newest
     this.#list.append(toast);
     while (this.#list.children.length > MOST) this.#list.firstElementChild?.remove();
     this.#forgetLater(toast);

@@ -7,6 +7,7 @@ import { el, part, setText, view } from "./dom.js";
 import { FieldErrors } from "./field_errors.js";
 import { moment, price } from "./format.js";
 import { LivePage } from "./live_page.js";
+import { oneAtATime } from "./one_at_a_time.js";
 import { fillSymbols } from "./symbol_search.js";
 
 const FIRINGS = 20; // shown at first
@@ -20,6 +21,8 @@ const webhookErrors = new FieldErrors(webhook);
 /** @type {Map<number, {alert: any, last: HTMLElement}>} */
 const rows = new Map();
 let shown = FIRINGS;
+// Many alerts may fire at once; each asks for both lists.
+const load = oneAtATime(async () => void (await Promise.all([loadAlerts(), loadFirings()])));
 
 page.client.on("alert", () => void load());
 page.client.connect();
@@ -51,8 +54,7 @@ function field(/** @type {string} */ name) {
 
 // --- the alerts -------------------------------------------------------------------------------------------------------
 
-async function load() {
-  void loadFirings();
+async function loadAlerts() {
   try {
     show(await all("/api/alerts/"));
     say("");
@@ -65,7 +67,9 @@ async function load() {
 function show(/** @type {any[]} */ alerts) {
   rows.clear();
   const body = part(root, "rows");
+  const keepFocus = focusKeeper(body);
   body.replaceChildren(...alerts.map(row));
+  keepFocus();
   body.removeAttribute("aria-busy");
   part(root, "wrap").hidden = alerts.length === 0;
   const empty = part(root, "empty");
@@ -74,6 +78,24 @@ function show(/** @type {any[]} */ alerts) {
   setText(part(root, "count"), alerts.length ? String(alerts.length) : "");
   page.client.subscribeAsset(alerts.map(({ symbol }) => symbol));
   paint({ symbols: new Set(alerts.map(({ symbol }) => symbol)) });
+}
+
+/**
+ * Rows are made anew; whoever stands on a button of one stays there, or comes to the row that took its place.
+ * @param {HTMLElement} body
+ * @returns {() => void} to be called when the new rows are there
+ */
+function focusKeeper(body) {
+  const active = document.activeElement;
+  const old = active?.closest("tr");
+  if (!active || !old || !body.contains(old)) return () => {};
+  const [place, button] = [[...body.children].indexOf(old), [...old.querySelectorAll("button")].indexOf(/** @type {any} */ (active))];
+  return () => {
+    const row = body.querySelector(`[data-id="${old.dataset.id}"]`) ?? [...body.children].slice(0, place + 1).at(-1);
+    const buttons = [...(row?.querySelectorAll("button") ?? [])];
+    const target = buttons[button]?.hidden === false ? buttons[button] : (buttons.at(-1) ?? field("symbol"));
+    target.focus();
+  };
 }
 
 function row(/** @type {any} */ alert) {
@@ -126,7 +148,7 @@ function confirmDelete(alert, words) {
   setText(part(dialog, "alert"), `${alert.symbol}: ${words}`);
   ask(dialog, async () => {
     await api(`/api/alerts/${alert.id}/`, { method: "DELETE" });
-    await load();
+    void load(); // after the dialog has given the focus back
   });
 }
 
@@ -186,7 +208,7 @@ function firingRow(/** @type {any} */ firing) {
     el("th", { scope: "row" }, el("strong", { text: firing.symbol })),
     el("td", { class: "left", text: firedWords(firing) }),
     el("td", { text: price(firing.price) }),
-    el("td", {}, time),
+    el("td", { class: "col-time" }, time),
     el("td", { class: "col-webhook", text: firing.webhook ?? "—" }),
   );
 }

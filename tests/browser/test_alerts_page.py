@@ -32,8 +32,28 @@ def test_an_alert_is_made_fires_on_another_page_and_is_deleted(person: Person) -
     expect(page.locator("[data-view=firings] tbody tr")).to_have_count(1)
     row.get_by_role("button", name="Arm AAPL again").click()
     expect(page.locator("[data-view=firings] tbody tr")).to_have_count(2)
+    expect(page.locator(".toast")).to_have_count(1)  # of one alert the newest only
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    table = page.locator("[data-view=firings] [data-f=wrap]")
+    assert table.evaluate("wrap => wrap.scrollWidth <= wrap.clientWidth")
     row.get_by_role("button", name="Delete AAPL").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="No alert yet")).to_be_visible()
     assert api(page, "GET", "/api/alerts/")["count"] == 0
+
+
+def test_the_focus_stays_in_the_list_when_its_rows_are_made_anew(person: Person) -> None:
+    page = person.page()
+    page.goto("/alerts/")
+    for symbol in ("AAPL", "MSFT"):
+        api(page, "POST", "/api/alerts/", {"symbol": symbol, "kind": "above", "threshold": "100000000"})
+    page.reload()
+    rows = page.locator("[data-view=alerts] tbody tr")
+    first, last = (page.get_by_role("button", name=f"Delete {symbol}") for symbol in ("MSFT", "AAPL"))
+    first.press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").press("Enter")
+    expect(rows).to_have_count(1)
+    expect(last).to_be_focused()
+    last.press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").press("Enter")
+    expect(page.locator("[data-view=create]").get_by_label("Symbol")).to_be_focused()
