@@ -199,6 +199,12 @@ def test_nothing_is_left_to_be_done_later() -> None:
     assert found == []
 
 
+def test_the_browser_tests_are_all_in_the_folder_that_is_asked_for_them() -> None:
+    marked = re.compile(r"^(?:pytestmark = |@)pytest\.mark\.browser$", re.MULTILINE)
+    found = {name for name in modules("tests") if marked.search((ROOT / name).read_text())}
+    assert found == {name for name in modules("tests/browser") if "/test_" in name}
+
+
 def declared_settings() -> set[str]:
     """Every variable that is read from the environment through `config.settings.environment`."""
     found: set[str] = set()
