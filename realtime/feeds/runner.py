@@ -251,15 +251,30 @@ class FeedRunner:
     # -- one poll
 
     async def _poll_once(self, feed: PolledFeed) -> None:
+        """Asks for every batch; one that fails keeps no other from being asked, if the vendor answers at all."""
         symbols = list(self._symbols)
+        problem, has_answered = None, False
         for start in range(0, len(symbols), self._batch_size):
-            batch = symbols[start : start + self._batch_size]
             try:
-                async with asyncio.timeout(self._poll_timeout):
-                    events = await feed.poll(batch)
-            except TimeoutError as error:
-                raise FeedError(f"the vendor did not answer within {self._poll_timeout:g} s") from error
-            self._take(events)
+                events = await self._poll_batch(feed, symbols[start : start + self._batch_size])
+            except FeedError as error:
+                may_go_on = has_answered or isinstance(error, FrameError)
+                if error.permanent or error.retry_after is not None or not may_go_on:
+                    raise
+                problem = error
+                self._count_bad(getattr(error, "kind", "no_answer"), str(error), b"")
+            else:
+                has_answered = True
+                self._take(events)
+        if problem is not None and not has_answered:
+            raise problem
+
+    async def _poll_batch(self, feed: PolledFeed, batch: list[str]) -> list[Event]:
+        try:
+            async with asyncio.timeout(self._poll_timeout):
+                return await feed.poll(batch)
+        except TimeoutError as error:
+            raise FeedError(f"the vendor did not answer within {self._poll_timeout:g} s") from error
 
     # -- one connection
 

@@ -15,6 +15,7 @@ from realtime.feeds.base import (
     Event,
     FeedError,
     Frame,
+    FrameError,
     Mode,
     PolledFeed,
     Ready,
@@ -294,6 +295,40 @@ async def test_a_polled_feed_recovers_after_the_time_that_its_vendor_named() -> 
     async with running(runner):
         await sink.until(lambda: sink.state_names == ["connecting", "live", "recovering", "live"])
     assert clock.sleeps[:2] == [30, 77]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [FrameError("bad_chart", "no price"), None, None] * 2,
+        [None, FeedError("the vendor answered 500"), None] * 2,
+    ],
+)
+async def test_a_batch_that_cannot_be_used_keeps_no_other_from_being_asked(
+    answers: list[FeedError | None],
+) -> None:
+    feed, sink, clock = Asked(answers), WaitingSink(), JumpingClock()
+    runner = FeedRunner(feed, sink, clock=clock, interval=30, batch_size=1)
+    async with running(runner):
+        await clock.until_slept(2)
+    assert feed.batches[:6] == [["A"], ["B"], ["C"]] * 2
+    assert sink.state_names == ["connecting", "live"] and set(clock.sleeps) == {30}
+    assert sum(runner.bad_frames.values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "batches"),
+    [(FeedError("cannot be reached"), 1), (FeedError("429", retry_after=9), 1), (FrameError("x", "x"), 3)],
+)
+async def test_a_vendor_that_answers_nothing_of_use_is_tried_again_later(
+    error: FeedError, batches: int
+) -> None:
+    feed, sink, clock = Asked([error] * batches), WaitingSink(), JumpingClock()
+    runner = FeedRunner(feed, sink, clock=clock, interval=30, batch_size=1)
+    async with running(runner):
+        await sink.until(sink.quotes)
+    assert feed.batches[: batches + 1] == [*[["A"], ["B"], ["C"]][:batches], ["A"]]
+    assert sink.states[1] == ("recovering", str(error))
 
 
 class ModalFeed(PlainFeed):
