@@ -5,6 +5,7 @@ nothing else. What keeps a feed alive is `realtime.feeds.runner`. Symbols here a
 """
 
 import asyncio
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -15,7 +16,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+)
+from websockets.uri import parse_uri
 
 from assets.market import (
     AccountEvent,
@@ -259,6 +267,7 @@ class SocketWire:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Connection]:
         url = self.url if isinstance(self.url, str) else await self.url()
+        _check_address(url)
         try:
             socket = await _Connect(
                 url,
@@ -272,15 +281,15 @@ class SocketWire:
                 # A stand-in on this machine is never behind the proxy of the environment.
                 proxy=None if _is_loopback(url) else True,
             )
-        except InvalidURI as error:
-            raise FeedError(f"expected a ws:// or wss:// address, was {url!r}", permanent=True) from error
         except InvalidStatus as error:
             raise self._refused(error) from error
+        except InvalidProxy:  # its text is the address, and that may hold a password
+            raise FeedError("expected a proxy's address in the environment, was another text") from None
         except InvalidHandshake as error:
             raise FeedError(f"the handshake failed: {error}") from error
         except TimeoutError as error:
             raise FeedError("the vendor did not answer in time") from error
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, UnicodeError) as error:  # a name that can be none is no Unicode to them
             raise FeedError(f"the vendor cannot be reached: {error}") from error
         try:
             yield SocketConnection(socket)
@@ -308,7 +317,7 @@ class _Connect(connect):
         headers, before = self.additional_headers, self.ws_uri
         try:
             target = super().process_redirect(exc)
-        except InvalidURI:
+        except (InvalidURI, ValueError):
             return InvalidHandshake("expected a redirect to a WebSocket")
         if isinstance(target, str):
             if self._is_own(before.host) and self._is_own(urlsplit(target).hostname or ""):
@@ -321,11 +330,18 @@ class _Connect(connect):
         return self._domain is not None and (host == self._domain or host.endswith(f".{self._domain}"))
 
 
-def _is_loopback(url: str) -> bool:
+def _check_address(url: str) -> None:
+    """Refuses what is no address of a WebSocket, without what may be a secret in it."""
     try:
-        return (urlsplit(url).hostname or "") in {"localhost", "127.0.0.1", "::1"}
-    except ValueError:
-        return False
+        parse_uri(url)
+    except (InvalidURI, ValueError):
+        scheme, separator, rest = url.partition("://")
+        shown = scheme + separator + re.split(r"[?#]", rest)[0].rpartition("@")[2]
+        raise FeedError(f"expected a ws:// or wss:// address, was {shown!r}", permanent=True) from None
+
+
+def _is_loopback(url: str) -> bool:
+    return (urlsplit(url).hostname or "") in {"localhost", "127.0.0.1", "::1"}
 
 
 def retry_after_seconds(header: str | None) -> float | None:

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from realtime.feeds.base import FeedError, retry_after_seconds
 
@@ -51,8 +51,7 @@ async def fetch(
         HttpError: any other answer.
         FeedError: no answer, too late, or too large.
     """
-    _check_address(url)
-    exchange = _Exchange(url, total_seconds)
+    exchange = _Exchange(_parts(url), total_seconds)
     exchange.headers |= headers or {}
     exchange.largest_bytes = largest_bytes
     return await _in_thread(exchange, _threads)
@@ -77,18 +76,26 @@ async def post(
     Raises:
         FeedError: no answer, too late, or an address that may not be reached. It names no path and no query.
     """
-    _check_address(url)
-    exchange = _Exchange(url, total_seconds, who="the receiver")
+    exchange = _Exchange(_parts(url), total_seconds, who="the receiver")
     exchange.method, exchange.body, exchange.may_reach = "POST", body, may_reach
     exchange.headers |= headers
     await _in_thread(exchange, threads)
     return exchange.status
 
 
-def _check_address(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise FeedError("expected an http:// or https:// address, was another", permanent=True)
+def _parts(url: str) -> SplitResult:
+    """Reads an address, which no error repeats: it may hold a secret."""
+    wrong = FeedError("expected an http:// or https:// address, was another", permanent=True)
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise wrong from None
+    # What is left of it goes into the first line of a request.
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    if parts.scheme not in {"http", "https"} or not host or not is_plain:
+        raise wrong
+    return parts
 
 
 async def _in_thread(exchange: "_Exchange", threads: ThreadPoolExecutor) -> bytes:
@@ -102,8 +109,7 @@ async def _in_thread(exchange: "_Exchange", threads: ThreadPoolExecutor) -> byte
 
 
 class _Exchange:
-    def __init__(self, url: str, timeout: float, who: str = "the vendor") -> None:
-        parts = urlsplit(url)
+    def __init__(self, parts: SplitResult, timeout: float, who: str = "the vendor") -> None:
         self.who = who
         self.timeout = timeout
         self.method = "GET"
@@ -121,18 +127,19 @@ class _Exchange:
         self._socket: socket.socket | None = None
         self._context = ssl.create_default_context() if parts.scheme == "https" else None
         self._connection: http.client.HTTPConnection
+        host = parts.hostname or ""
         if self._context is not None:
             self._connection = http.client.HTTPSConnection(
-                parts.netloc, timeout=timeout, context=self._context
+                host, parts.port or 443, timeout=timeout, context=self._context
             )
         else:
-            self._connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
+            self._connection = http.client.HTTPConnection(host, parts.port or 80, timeout=timeout)
 
     def run(self) -> bytes:
         try:
             self._go_on()  # unless it waited for a free thread for too long
             return self._exchange()
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:  # a name that can be none
             raise FeedError(f"{self.who} cannot be reached: {error or type(error).__name__}") from error
         finally:
             self._connection.close()

@@ -176,7 +176,7 @@ async def test_a_body_without_end_is_cut_off() -> None:
             await feed(server.url).poll(["BTC-USD"])
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://host.invalid", "http://127.0.0.1:1/x y"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://host.invalid", f"http://{'a' * 64}.x"])
 async def test_a_vendor_that_is_not_there_is_an_error_to_try_again(url: str) -> None:
     with pytest.raises(FeedError) as caught:
         await fetch(url)
@@ -184,8 +184,19 @@ async def test_a_vendor_that_is_not_there_is_an_error_to_try_again(url: str) -> 
 
 
 async def test_an_address_that_is_none_is_a_permanent_error() -> None:
-    for url in ("ftp://example.com", "nonsense", "http://"):
-        with pytest.raises(FeedError, match="expected an http") as caught:
+    for url in (
+        "ftp://example.com",
+        "nonsense",
+        "http://",
+        "http://[",
+        "http://user:secret@127.0.0.1:port",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:1/x y?secret",
+        "http://127.0.0.1:1/\u00e9",
+    ):
+        with pytest.raises(
+            FeedError, match=r"^expected an http:// or https:// address, was another$"
+        ) as caught:
             await fetch(url)
         assert caught.value.permanent
 

@@ -73,3 +73,41 @@ async def test_an_answer_that_refuses_us_comes_with_advice_and_may_be_temporary(
                     pass
             assert error.value.permanent is permanent
             assert str(error.value) == "the vendor answered the handshake with 401: renew the key"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ws://127.0.0.1:99999/a", "ws://127.0.0.1:99999/a"),
+        ("ws://vendor.com:port/feed?code=secret", "ws://vendor.com:port/feed"),
+        ("wss://vendor.com/feed?code=secret#more", "wss://vendor.com/feed"),
+        ("https://name:secret@vendor.com/feed", "https://vendor.com/feed"),
+        ("ws://[", "ws://["),
+        ("", ""),
+    ],
+)
+async def test_an_address_that_is_none_is_a_permanent_error_that_tells_no_secret(
+    url: str, shown: str
+) -> None:
+    with pytest.raises(FeedError) as error:
+        await brought(url, None)
+    assert str(error.value) == f"expected a ws:// or wss:// address, was {shown!r}"
+    assert error.value.permanent
+
+
+async def test_a_name_that_can_be_none_is_a_vendor_that_cannot_be_reached() -> None:
+    with pytest.raises(FeedError, match="the vendor cannot be reached"):
+        await brought(f"ws://{'a' * 64}.invalid", None)
+
+
+async def test_a_proxy_that_is_none_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("wss_proxy", "ftp://name:secret@proxy.invalid:1")
+    with pytest.raises(FeedError, match=r"^expected a proxy's address in the environment, was another text$"):
+        await brought("wss://vendor.invalid", None)
+
+
+async def test_a_redirect_to_a_port_that_is_none_is_a_failed_handshake() -> None:
+    async with Door() as door:
+        door.away = "ws://vendor.com:port/feed?code=secret"
+        with pytest.raises(FeedError, match=r"^the handshake failed: expected a redirect to a WebSocket$"):
+            await brought(f"{door.url}/away", None)
