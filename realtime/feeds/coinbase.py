@@ -297,8 +297,11 @@ class CoinbaseFeed(Feed):
         last = product.trade
         if last is not None and match.trade_id <= last:
             return []
+        is_next = last is None or match.trade_id == last + 1
+        if match.user_id is not None and not (is_next and "trades" in self.channels):
+            return []  # our copy, which may be ahead of the others, or all that we hear of the market
         product.trade = match.trade_id
-        if last is not None and match.trade_id > last + 1:
+        if last is not None and not is_next:
             return [_missed(match.product_id, last + 1, match.trade_id - 1), trade]
         return [trade]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assets.market import Book, Depth, Quote, Trade
+from assets.market import AccountEvent, Book, Depth, Quote, Trade
 from realtime.feeds.base import Confirmed, Event, FeedError, FrameError, Gap, Refused, Send, Subscribed
 from realtime.feeds.coinbase import CoinbaseFeed
 from realtime.feeds.coinbase_channels import signed
@@ -275,6 +275,33 @@ def test_missed_trades_are_a_gap() -> None:
     gap, trade = told(feed, MATCH, trade_id=881618)
     assert gap == Gap("BAND-GBP", "trades 881615 to 881617 were missed")
     assert isinstance(trade, Trade)
+
+
+OWN = {"user_id": "5844eceecf7e803e259d0365", "maker_user_id": "5844eceecf7e803e259d0365"}
+
+
+def trades(events: list[Event]) -> list[str]:
+    assert not [event for event in events if isinstance(event, Gap)]
+    return [event.trade_id for event in events if isinstance(event, Trade)]
+
+
+def test_our_copy_of_a_match_that_is_ahead_of_the_others_hides_none_of_them() -> None:
+    feed = opened("BAND-GBP", channels=["matches", "user"], key="k", secret=SECRET, passphrase="p")
+    assert trades(told(feed, MATCH)) == ["881614"]
+    assert trades(told(feed, MATCH, trade_id=881616, **OWN)) == []
+    assert trades(told(feed, MATCH, trade_id=881615)) == ["881615"]
+    assert trades(told(feed, MATCH, trade_id=881616)) == ["881616"]
+    assert trades(told(feed, MATCH, trade_id=881617, **OWN)) == ["881617"]
+
+
+def test_our_own_matches_alone_are_no_trades_of_the_market_with_holes_between_them() -> None:
+    feed = opened(
+        "BAND-GBP", channels=["ticker", "user", "heartbeat"], key="k", secret=SECRET, passphrase="p"
+    )
+    for number in (881614, 881714):
+        (event,) = told(feed, MATCH, trade_id=number, sequence=number, **OWN)
+        assert isinstance(event, AccountEvent)
+    assert told(feed, heartbeat(881800)) == told(feed, heartbeat(881900)) == [Confirmed(("BAND-GBP",))]
 
 
 def test_a_heartbeat_confirms_the_last_price() -> None:

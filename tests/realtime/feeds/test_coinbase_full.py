@@ -434,6 +434,16 @@ def test_a_copy_that_is_ahead_of_the_full_channel_moves_no_book_and_is_no_gap() 
     assert isinstance(trade, Trade) and isinstance(book, Book)
 
 
+def test_a_copy_that_is_ahead_while_the_orders_are_waited_for_hides_no_trade() -> None:
+    feed = followed()
+    told(feed, MATCH)
+    ahead = {**MATCH, **OWN, "maker_user_id": "5844"}
+    assert [type(event) for event in told(feed, ahead, sequence=12, trade_id=12)] == [AccountEvent]
+    for number in (11, 12):
+        (trade,) = told(feed, MATCH, sequence=number, trade_id=number)
+        assert isinstance(trade, Trade) and trade.trade_id == str(number)
+
+
 @pytest.mark.parametrize(
     "message",
     [{**OPEN, "order_id": None}, {**MATCH, "maker_order_id": None}, {**ACTIVATE, "timestamp": "soon"}],
