@@ -376,7 +376,9 @@ class CoinbaseFeed(Feed):
     def _begin_books(self, subscriptions: Subscriptions) -> list[Event]:
         """Asks for the orders of what `full` covers now and did not before: their messages are on their way."""
         followed = [channel.product_ids for channel in subscriptions.channels if channel.name == "full"]
-        new = [product for products in followed for product in products if product not in self._full]
+        # A product that is about to be left is still listed, and one that comes back is listed again.
+        known = self._full.keys() | {product for request in self._requests for product in request.products}
+        new = [product for products in followed for product in products if product not in known]
         self._full.update((product, FullBook(product)) for product in new)
         return [self._full[product].request() for product in new]
 

@@ -444,6 +444,16 @@ def test_a_copy_that_is_ahead_while_the_orders_are_waited_for_hides_no_trade() -
         assert isinstance(trade, Trade) and trade.trade_id == str(number)
 
 
+def test_a_product_that_is_about_to_be_left_is_not_asked_for_its_orders() -> None:
+    feed = loaded()
+    feed.subscribe(["ETH-USD"])
+    assert feed.unsubscribe(["BTC-USD"]) == [], "one request at a time"
+    both = {"type": "subscriptions", "channels": [{"name": "full", "product_ids": ["BTC-USD", "ETH-USD"]}]}
+    asked = [event.frame for event in told(feed, both) if isinstance(event, Send)]
+    assert [frame for frame in asked if isinstance(frame, BookRequest)] == [BookRequest("ETH-USD")]
+    assert told(feed, OPEN) == [], "on its way before the vendor heard of it"
+
+
 @pytest.mark.parametrize(
     "message",
     [{**OPEN, "order_id": None}, {**MATCH, "maker_order_id": None}, {**ACTIVATE, "timestamp": "soon"}],
