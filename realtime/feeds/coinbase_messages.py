@@ -11,6 +11,8 @@ import msgspec
 
 from assets.market import Side
 
+# A time without a zone is none.
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 # No real number of theirs is longer, and a longer one would cost us its conversion.
 Number = Annotated[str, msgspec.Meta(max_length=40)]
 
@@ -19,7 +21,7 @@ class Ticker(msgspec.Struct, tag_field="type", tag="ticker"):
     product_id: str
     price: Number
     sequence: int | None = None
-    time: datetime | None = None
+    time: Time | None = None
     last_size: Number | None = None
     best_bid: Number | None = None
     best_ask: Number | None = None
@@ -37,7 +39,7 @@ class Match(msgspec.Struct, tag_field="type", tag="match"):
     price: Number
     size: Number
     side: Side
-    time: datetime
+    time: Time
     sequence: int = 0
     maker_order_id: str = ""
     user_id: str | None = None

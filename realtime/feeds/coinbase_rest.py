@@ -15,6 +15,7 @@ import msgspec
 
 from assets.market import Bar, Quote, bounded, parse_decimal
 from realtime.feeds.base import Clock, Event, FeedError, FrameError, Mode, PolledFeed, Refused, SystemClock
+from realtime.feeds.coinbase_messages import Time
 from realtime.feeds.fetch import HttpError, fetch
 
 URL = "https://api.exchange.coinbase.com"
@@ -28,7 +29,7 @@ DAY = timedelta(days=1)
 
 class _Ticker(msgspec.Struct):
     price: str
-    time: datetime
+    time: Time
     size: str | None = None
     bid: str | None = None
     ask: str | None = None

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from assets.market import AccountEvent, parse_decimal
+from realtime.feeds.coinbase_messages import Time
 
 # Many more than can be between the two copies of a message.
 EVENTS_KEPT = 1024
@@ -69,7 +70,7 @@ def _order_id(fields: dict[str, Any]) -> str:
 def _moment(fields: dict[str, Any]) -> datetime:
     """An `activate` says seconds since the epoch, all others ISO 8601."""
     if "time" in fields:
-        return msgspec.convert(fields["time"], datetime)
+        return msgspec.convert(fields["time"], Time)
     return datetime.fromtimestamp(float(str(fields.get("timestamp"))), UTC)
 
 

@@ -242,6 +242,12 @@ def test_a_price_that_is_none_is_a_bad_frame(price: str) -> None:
         told(opened("SKL-USD"), TICKER, price=price)
 
 
+@pytest.mark.parametrize("message", [TICKER, MATCH, {**MATCH, "type": "last_match"}])
+def test_a_time_without_a_zone_is_a_bad_frame(message: dict[str, Any]) -> None:
+    with pytest.raises(FrameError, match="timezone"):
+        told(opened("SKL-USD"), message, time="2021-04-17T16:43:30.244075")
+
+
 @pytest.mark.parametrize(
     "level", [["NaN", "1"], ["1", "-1"], ["0", "1"], ["1e999", "1"], ["x", "1"], ["1"], ["1", "1", "1"]]
 )

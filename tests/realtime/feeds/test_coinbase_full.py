@@ -456,6 +456,15 @@ def test_a_product_that_is_about_to_be_left_is_not_asked_for_its_orders() -> Non
 
 @pytest.mark.parametrize(
     "message",
+    [{**ACTIVATE, "time": "2017-01-06T21:00:48"}, {**OPEN, "time": "2017-01-06T21:00:48"}],
+)
+def test_an_own_message_whose_time_has_no_zone_is_a_bad_frame(message: dict[str, Any]) -> None:
+    with pytest.raises(FrameError, match="timezone"):
+        told(loaded(), message, **OWN)
+
+
+@pytest.mark.parametrize(
+    "message",
     [{**OPEN, "order_id": None}, {**MATCH, "maker_order_id": None}, {**ACTIVATE, "timestamp": "soon"}],
 )
 def test_an_own_message_without_its_order_or_time_is_a_bad_frame(message: dict[str, Any]) -> None:

@@ -209,7 +209,15 @@ async def test_requests_keep_to_the_vendors_rate() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b'{"price":"1"}', b'{"price":"-1","time":"2020-03-20T00:22:57Z"}', b"[" * 50_000]
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"price":"1"}',
+        b'{"price":"-1","time":"2020-03-20T00:22:57Z"}',
+        b'{"price":"1","time":"2020-03-20T00:22:57"}',
+        b"[" * 50_000,
+    ],
 )
 async def test_a_ticker_that_is_none_is_an_error(body: bytes) -> None:
     with pytest.raises(FeedError, match="expected the ticker of BTC-USD"):
