@@ -35,6 +35,8 @@ URL = "wss://ws.kraken.com/v2"
 SILENCE_SECONDS = 10.0
 # The least that they offer, and all that the checksum vouches for.
 LEVELS = 10
+# More than a message may add to them; a whole side is as good as the best of it.
+WHOLE = 1000
 CHANNELS: dict[str, dict[str, Any]] = {"ticker": {}, "trade": {"snapshot": False}, "book": {"depth": LEVELS}}
 # A book that goes wrong at once again is asked for no oftener than this, by their clock.
 ASK_BOOK_EVERY = timedelta(seconds=10)
@@ -131,26 +133,35 @@ def _size(text: str) -> Decimal:
 class _TenBest(Book):
     """A book of the levels that are asked for; nothing says which ones fall out at its end."""
 
-    __slots__ = ("_digits",)
+    __slots__ = ("_best", "_digits")
 
     def __init__(self, symbol: str) -> None:
         super().__init__(symbol)
+        # The last ones that were right.
+        self._best = Depth(symbol=symbol, bids=(), asks=())
         self._digits: dict[Side, tuple[tuple[Level, ...], dict[int, str]]] = {}
 
-    def checksum(self) -> int:
-        """Forgets what is beyond the ten best, and returns the sum of these: asks before bids, best first."""
+    def is_right(self, checksum: int) -> bool:
+        """Forgets what is beyond the ten best; if the sum of these is another, goes back to the last right ones.
+
+        Whoever was told of this book may look at it only now.
+        """
         best = self._cut()
-        return crc32((self._digits_of("sell", best.asks) + self._digits_of("buy", best.bids)).encode())
+        digits = self._digits_of("sell", best.asks) + self._digits_of("buy", best.bids)
+        if crc32(digits.encode()) == checksum:
+            self._best = best
+            return True
+        self.replace(_plain(self._best.bids), _plain(self._best.asks))
+        return False
 
     def _cut(self) -> Depth:
-        # More than a message may add; a whole side is as good as the best of it.
-        whole = self.top(1000)
+        whole = self.top(WHOLE)
         beyond: list[tuple[Side, str, str]] = [("buy", f"{price:f}", "0") for price, _ in whole.bids[LEVELS:]]
         beyond += [("sell", f"{price:f}", "0") for price, _ in whole.asks[LEVELS:]]
         if not beyond:
             return whole
         self.change(beyond)
-        return self.top(1000)
+        return self.top(WHOLE)
 
     def _digits_of(self, side: Side, levels: tuple[Level, ...]) -> str:
         """The levels of the last time are the very same tuples, so that only what is new is written down."""
@@ -333,7 +344,7 @@ class KrakenFeed(Feed):
             book.replace(bids, asks)
         else:
             book.change([("buy", *bid) for bid in bids] + [("sell", *ask) for ask in asks])
-        if book.checksum() == levels.checksum:
+        if book.is_right(levels.checksum):
             self._books[symbol] = book
             return [book]
         self._books.pop(symbol, None)
@@ -359,6 +370,10 @@ def _request(method: str, channel: str, symbols: Iterable[str]) -> list[str]:
 def _digits(level: Level) -> str:
     """Writes 0.05005 and 0.00000500 as 5005500."""
     return "".join([f"{number:f}".replace(".", "").lstrip("0") for number in level])
+
+
+def _plain(levels: tuple[Level, ...]) -> list[tuple[str, str]]:
+    return [(f"{price:f}", f"{quantity:f}") for price, quantity in levels]
 
 
 def _texts(levels: list[_Level]) -> list[tuple[str, str]]:

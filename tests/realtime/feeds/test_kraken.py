@@ -88,6 +88,20 @@ def test_a_missed_change_is_a_gap_and_the_book_is_asked_for_anew() -> None:
     assert len(all_of(feed, frames)) == len(frames)
 
 
+def test_a_book_that_was_told_never_shows_what_its_checksum_did_not_vouch_for() -> None:
+    """Whoever is told of a living book looks at it later."""
+    feed, frames = opened(), SESSIONS[ABC]["book"]
+    *_, book = all_of(feed, frames[:5])
+    assert isinstance(book, Book)
+    before = book.top(10)
+    broken = book_frame("update", ABC, [(str(before.bids[0][0]), "0")], [("99.99", "7")], 1)
+    assert isinstance(feed.decode(broken.encode())[0], Gap)
+    assert book.top(10) == before
+    assert [[str(n) for n in level] for level in book.top(10).bids] == [
+        [str(n) for n in level] for level in before.bids
+    ]
+
+
 def test_a_book_that_is_never_right_is_asked_for_every_ten_seconds_and_no_oftener() -> None:
     feed = opened()
     asked = [requests_in(feed.decode(wrong(second, "snapshot"))) for second in (0, 1, 9, 10, 11)]
