@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from assets.market import Bar, BidAsk, Quote, parse_decimal
+from realtime.feeds.asked import Pause
 from realtime.feeds.base import Clock, Event, FeedError, Mode, PolledFeed, Refused, SystemClock
 
 LIBRARY = "ccxt"
@@ -61,6 +62,7 @@ class CcxtFeed(PolledFeed):
         self.symbols = tuple(dict.fromkeys(symbols))
         self.url = url.rstrip("/")
         self._clock = clock or SystemClock()
+        self._pause = Pause(self._clock)
         self._total_seconds = total_seconds
         # One thread: an exchange object belongs to one event loop, and counts its own requests.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ccxt")
@@ -83,13 +85,14 @@ class CcxtFeed(PolledFeed):
     # -- in the thread
 
     async def _call(self, work: Work[T]) -> T:
-        task = asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if (loop := self._loop) is not None and loop.is_running():
-                loop.call_soon_threadsafe(lambda: [one.cancel() for one in asyncio.all_tasks(loop)])
-            raise
+        with self._pause.obeyed():
+            task = asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+            try:
+                return await task
+            except asyncio.CancelledError:
+                if (loop := self._loop) is not None and loop.is_running():
+                    loop.call_soon_threadsafe(lambda: [one.cancel() for one in asyncio.all_tasks(loop)])
+                raise
 
     def _run(self, work: Work[T]) -> T:
         if self._loop is None:

@@ -4,7 +4,6 @@ Public, no key. A ticker gives one product, so that a batch is that many request
 than the vendor's public limit. An answer is JSON whose candles are numbers, read as exact decimals.
 """
 
-import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,12 +13,12 @@ from urllib.parse import urlencode
 import msgspec
 
 from assets.market import Bar, Quote, bounded, parse_decimal
-from realtime.feeds.base import Clock, Event, FeedError, FrameError, Mode, PolledFeed, Refused, SystemClock
+from realtime.feeds.asked import AskedFeed, Pause
+from realtime.feeds.base import Clock, Event, FeedError, FrameError, Mode, Refused, SystemClock
 from realtime.feeds.coinbase_messages import Time
 from realtime.feeds.fetch import HttpError, fetch
 
 URL = "https://api.exchange.coinbase.com"
-AT_ONCE = 4
 # The documented public limit is ten a second.
 REQUESTS_PER_SECOND = 8
 # They answer at most 300 candles; one less, whichever way they count the ends.
@@ -42,7 +41,7 @@ _ticker_decoder = msgspec.json.Decoder(_Ticker)
 _candles_decoder = msgspec.json.Decoder(list[_Candle])
 
 
-class CoinbaseRestFeed(PolledFeed):
+class CoinbaseRestFeed(AskedFeed):
     """Coinbase Exchange as a polled feed; its symbols are product ids.
 
     Args:
@@ -68,26 +67,7 @@ class CoinbaseRestFeed(PolledFeed):
         self._clock = clock or SystemClock()
         self._total_seconds = total_seconds
         self._next_request_at = 0.0
-
-    async def poll(self, symbols: Iterable[str]) -> list[Event]:
-        wanted = list(symbols)
-        events: list[Event] = []
-        errors: list[BaseException] = []
-        for start in range(0, len(wanted), AT_ONCE):
-            group = wanted[start : start + AT_ONCE]
-            answers = await asyncio.gather(*map(self._ticker, group), return_exceptions=True)
-            for symbol, answer in zip(group, answers, strict=True):
-                if isinstance(answer, HttpError) and answer.status in {400, 404}:
-                    events.append(Refused((symbol,), str(answer)))
-                elif isinstance(answer, HttpError) and answer.status == 429:
-                    raise answer
-                elif isinstance(answer, BaseException):
-                    errors.append(answer)
-                else:
-                    events.append(answer)
-        if errors and not any(isinstance(event, Quote) for event in events):
-            raise errors[0]
-        return events
+        self._pause = Pause(self._clock)
 
     async def history(self, symbol: str, days: int, until: datetime) -> list[Bar]:
         """Asks for the last `days` daily bars, oldest first; the last one is that of `until`, as far as it came.
@@ -107,8 +87,13 @@ class CoinbaseRestFeed(PolledFeed):
             start = end + DAY
         return [bars[start] for start in sorted(bars) if first <= start <= last]
 
-    async def _ticker(self, symbol: str) -> Quote:
-        return read_ticker(symbol, await self._get(f"/products/{quoted(symbol, safe='')}/ticker"))
+    async def ask(self, symbol: str) -> Event:
+        try:
+            return read_ticker(symbol, await self._get(f"/products/{quoted(symbol, safe='')}/ticker"))
+        except HttpError as error:
+            if error.status not in {400, 404}:
+                raise
+            return Refused((symbol,), str(error))
 
     async def _get(self, path: str) -> bytes:
         now = self._clock.monotonic()
@@ -116,7 +101,8 @@ class CoinbaseRestFeed(PolledFeed):
         self._next_request_at = at + 1 / REQUESTS_PER_SECOND
         if at > now:
             await self._clock.sleep(at - now)
-        return await fetch(self.url + path, total_seconds=self._total_seconds)
+        with self._pause.obeyed():
+            return await fetch(self.url + path, total_seconds=self._total_seconds)
 
 
 def read_ticker(symbol: str, body: bytes) -> Quote:

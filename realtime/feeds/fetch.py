@@ -17,6 +17,8 @@ from realtime.feeds.base import FeedError, retry_after_seconds
 
 TOTAL_SECONDS = 10.0
 LARGEST_BODY_BYTES = 5 * 1024 * 1024
+# Who says "too many" and not for how long.
+TOO_MANY_SECONDS = 1.0
 _CHUNK_BYTES = 64 * 1024
 
 # Of its own: threads that wait for a vendor must not be those that the database waits for.
@@ -30,7 +32,7 @@ class HttpError(FeedError):
         super().__init__(
             f"the vendor answered {status}{': ' + message if message else ''}",
             permanent=status in {401, 403},
-            retry_after=retry_after,
+            retry_after=TOO_MANY_SECONDS if status == 429 and retry_after is None else retry_after,
         )
         self.status = status
 

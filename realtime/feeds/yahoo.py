@@ -17,12 +17,12 @@ from urllib.parse import quote as quoted
 from urllib.parse import urlsplit
 
 from assets.market import Bar
-from realtime.feeds.base import Event, FeedError, Mode, PolledFeed, Refused
+from realtime.feeds.asked import AT_ONCE, AskedFeed, Pause
+from realtime.feeds.base import Event, FeedError, Mode, Refused
 from realtime.feeds.yahoo_chart import Unknown, bars_of, quote_of
 
 CHART = "https://query2.finance.yahoo.com/v8/finance/chart/"
 LIBRARY = "yfinance"
-AT_ONCE = 4
 # Yahoo says "too many" without saying for how long; who comes back at once is shut out for longer.
 RATE_LIMIT_SECONDS = 60.0
 # The library's own requests for cookie and crumb come first, so that an answer may take several.
@@ -37,7 +37,7 @@ def is_installed() -> bool:
     return find_spec(LIBRARY) is not None
 
 
-class YahooFeed(PolledFeed):
+class YahooFeed(AskedFeed):
     """Yahoo Finance as a polled feed; its symbols are Yahoo's own ("AAPL", "BTC-USD", "^NSEI", "EURUSD=X").
 
     Args:
@@ -58,27 +58,8 @@ class YahooFeed(PolledFeed):
         # Of its own: threads that wait for a vendor must not be those that the database waits for.
         self._threads = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="yahoo")
         self._get: Get | None = None
+        self._pause = Pause()
         self._loading = threading.Lock()
-
-    async def poll(self, symbols: Iterable[str]) -> list[Event]:
-        wanted = list(symbols)
-        events: list[Event] = []
-        errors: list[BaseException] = []
-        for start in range(0, len(wanted), AT_ONCE):
-            group = wanted[start : start + AT_ONCE]
-            answers = await asyncio.gather(*map(self._quote, group), return_exceptions=True)
-            for symbol, answer in zip(group, answers, strict=True):
-                if isinstance(answer, Unknown):
-                    events.append(Refused((symbol,), str(answer)))
-                elif isinstance(answer, FeedError) and (answer.permanent or answer.retry_after):
-                    raise answer
-                elif isinstance(answer, BaseException):
-                    errors.append(answer)
-                else:
-                    events.append(answer)
-        if errors and not events:
-            raise errors[0]
-        return events
 
     async def history(self, symbol: str, days: int, until: datetime) -> list[Bar]:
         """Asks for the last `days` daily bars, oldest first, as they were traded; the last one is that of `until`.
@@ -93,8 +74,11 @@ class YahooFeed(PolledFeed):
         bars = bars_of(symbol, *await self._chart(symbol, span))
         return [bar for bar in bars if last - (days - 1) * DAY <= bar.start <= last]
 
-    async def _quote(self, symbol: str) -> Event:
-        return quote_of(symbol, *await self._chart(symbol, {"range": "5d"}))
+    async def ask(self, symbol: str) -> Event:
+        try:
+            return quote_of(symbol, *await self._chart(symbol, {"range": "5d"}))
+        except Unknown as error:
+            return Refused((symbol,), str(error))
 
     async def _chart(self, symbol: str, span: dict[str, str]) -> tuple[int, bytes]:
         parameters = {**span, "interval": "1d", "includePrePost": "false", "events": "div,splits"}
@@ -103,13 +87,13 @@ class YahooFeed(PolledFeed):
         if get is None:  # which takes a second, and is not the vendor's to be blamed for
             get = await loop.run_in_executor(self._threads, self._load)
         deadline = time.monotonic() + self._total_seconds
-        try:
-            async with asyncio.timeout(self._total_seconds):
-                return await loop.run_in_executor(
-                    self._threads, get, CHART + quoted(symbol, safe=""), parameters, deadline
-                )
-        except TimeoutError as error:
-            raise FeedError(f"the vendor did not answer within {self._total_seconds:g} s") from error
+        address = CHART + quoted(symbol, safe="")
+        with self._pause.obeyed():
+            try:
+                async with asyncio.timeout(self._total_seconds):
+                    return await loop.run_in_executor(self._threads, get, address, parameters, deadline)
+            except TimeoutError as error:
+                raise FeedError(f"the vendor did not answer within {self._total_seconds:g} s") from error
 
     def _load(self) -> Get:
         with self._loading:

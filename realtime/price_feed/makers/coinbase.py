@@ -1,17 +1,15 @@
 """Coinbase Exchange as a source, streamed or asked."""
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from django.conf import settings
 
-from realtime.feeds.base import Event, FeedError, Refused
 from realtime.feeds.coinbase import URL, CoinbaseFeed
 from realtime.feeds.coinbase_channels import SIGNED_CHANNELS
-from realtime.feeds.coinbase_rest import AT_ONCE, CoinbaseRestFeed
 from realtime.feeds.coinbase_rest import URL as REST_URL
+from realtime.feeds.coinbase_rest import CoinbaseRestFeed
 from realtime.price_feed.feed_store import NewAsset
-from realtime.price_feed.sources import Collect, Decoder, Options, Source, SourceError
+from realtime.price_feed.sources import Decoder, Options, Source, SourceError
 
 
 def product_assets(products: Iterable[str]) -> tuple[NewAsset, ...]:
@@ -50,23 +48,6 @@ def _check_credentials() -> None:
         raise SourceError(f"coinbase: expected {', '.join(missing)} beside the others of its key")
 
 
-def _collect_from(feed: CoinbaseRestFeed) -> Collect:
-    async def ask(symbol: str) -> list[Event]:
-        try:
-            return await feed.poll([symbol])
-        except FeedError as error:  # of this product only, as far as we know
-            return [Refused((symbol,), str(error))]
-
-    async def collect(wanted: Sequence[str]) -> list[Event]:
-        events: list[Event] = []
-        for start in range(0, len(wanted), AT_ONCE):
-            for answer in await asyncio.gather(*map(ask, wanted[start : start + AT_ONCE])):
-                events += answer
-        return events
-
-    return collect
-
-
 def _has_its_own_past() -> bool:
     """Whether socket and REST speak of the same market; a stand-in's prices have nothing to do with the real past."""
     return settings.COINBASE_WEBSOCKET_URL == URL or settings.COINBASE_REST_URL != REST_URL
@@ -80,7 +61,7 @@ def coinbase(options: Options) -> Source:
         feed=_coinbase_feed(products),
         assets=product_assets(products),
         quotes_are_trades=False,
-        collect=_collect_from(rest),
+        collect=rest.collect,
         history=rest.history,
         fills_history=_has_its_own_past(),
     )
@@ -94,7 +75,7 @@ def coinbase_rest(options: Options) -> Source:
         feed=rest,
         assets=product_assets(products),
         quotes_are_trades=False,
-        collect=_collect_from(rest),
+        collect=rest.collect,
         history=rest.history,
         fills_history=True,
     )

@@ -68,7 +68,7 @@ def yahoo(options: Options) -> Source:
         feed=feed,
         assets=assets,
         quotes_are_trades=False,
-        collect=feed.poll,
+        collect=feed.collect,
         history=feed.history,
         fills_history=True,
     )
@@ -87,7 +87,7 @@ def yahoo_stream(options: Options) -> Source:
         assets=assets,
         # A frame is the newest trade, not each of them: quantities do not add up to a volume.
         quotes_are_trades=False,
-        collect=pages.poll if pages else None,
+        collect=pages.collect if pages else None,
         history=pages.history if pages else None,
         fills_history=pages is not None and is_one_market,
     )

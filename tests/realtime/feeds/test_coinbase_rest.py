@@ -126,6 +126,45 @@ async def test_a_busy_vendor_is_heard() -> None:
     assert (caught.value.retry_after, caught.value.permanent) == (17, False)
 
 
+async def test_what_was_told_before_a_vendor_had_enough_counts_and_nothing_more_is_asked_for_as_long() -> (
+    None
+):
+    def answer(path: str, writer: asyncio.StreamWriter) -> Any:
+        is_busy = len(server.paths) in range(5, 9)
+        return send(writer, 429, {}, Retry_After="17") if is_busy else TICKER
+
+    clock = JumpingClock()
+    async with served(answer) as server:
+        asked = CoinbaseRestFeed(url=server.url, clock=clock)
+        events = await asked.poll([f"P{number}-USD" for number in range(20)])
+        assert [type(event) for event in events] == [Quote] * 4 and len(server.paths) == 8
+        for again in (asked.poll(["BTC-USD"]), asked.history("BTC-USD", 1, UNTIL)):
+            with pytest.raises(FeedError, match="429") as caught:
+                await again
+            assert 16 < (caught.value.retry_after or 0) <= 17
+        assert len(server.paths) == 8
+        clock.advance(17)
+        assert len(await asked.poll(["BTC-USD"])) == 1
+
+
+async def test_who_asks_once_is_told_of_each_product_why_it_has_no_price() -> None:
+    def answer(path: str, writer: asyncio.StreamWriter) -> Any:
+        if "BUSY" in path:
+            return send(writer, 429, {})
+        return send(writer, 500, {}) if "DOWN" in path else b"<html>" if "BAD" in path else TICKER
+
+    async with served(answer) as server:
+        names = ["BAD-USD", "BTC-USD", "DOWN-USD", "BUSY-USD", "LATER-USD"]
+        quote, *refused = await feed(server.url).collect(names)
+    assert isinstance(quote, Quote) and quote.symbol == "BTC-USD"
+    reasons = {event.symbols[0]: event.reason for event in refused if isinstance(event, Refused)}
+    assert list(reasons) == [name for name in names if name != "BTC-USD"]
+    for name, words in zip(
+        reasons, ("expected the ticker", "answered 500", "answered 429", "answered 429"), strict=True
+    ):
+        assert words in reasons[name]
+
+
 @pytest.mark.parametrize(("status", "permanent"), [(301, False), (401, True), (403, True), (500, False)])
 async def test_other_answers_say_whether_to_try_again(status: int, permanent: bool) -> None:
     async with served(lambda path, writer: send(writer, status, {}, Location="/again")) as server:

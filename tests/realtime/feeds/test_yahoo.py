@@ -255,6 +255,17 @@ async def test_yfinance_that_is_refused_is_an_error_that_says_how_long_to_wait(
 
 @pytest.mark.real_client("yfinance")
 @pytest.mark.asyncio
+async def test_yfinance_keeps_what_it_got_before_it_was_refused() -> None:
+    symbols = ["AAPL", "MSFT", "TSLA", "NVDA", "AMZN"]
+    server = YahooServer(dict.fromkeys(symbols, aapl()), fault="too-many:4")
+    async with asked(server, "poll", *symbols) as said:
+        assert [(what, fields["symbol"]) for what, fields in said[:-1]] == [
+            ("Quote", name) for name in symbols[:4]
+        ]
+
+
+@pytest.mark.real_client("yfinance")
+@pytest.mark.asyncio
 async def test_yfinance_that_gets_no_answer_ends_with_the_deadline() -> None:
     """Its own time-outs are 30 seconds, for each of several pages."""
 
