@@ -5,9 +5,7 @@ Of a symbol with several, a tick arrives once. What the proxy's documentation sa
 in places; this follows the server. An error has no `type`. Symbols are `NSE:RELIANCE`.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -19,7 +17,6 @@ from assets.market import AccountEvent, Conversions, Depth, Level, Quote, from_f
 from realtime.feeds.base import (
     Channel,
     Clock,
-    Connection,
     Event,
     Feed,
     FeedError,
@@ -48,10 +45,11 @@ from realtime.feeds.openalgo_messages import (
     decode_head,
     decode_message,
 )
+from realtime.feeds.pinging import PingingWire
 
 URL = "ws://127.0.0.1:8765"
 # The market is shut for most of a day, but a ping is always answered.
-PING_SECONDS, SILENCE_SECONDS = 20.0, 60.0
+PING, PING_SECONDS, SILENCE_SECONDS = '{"action":"ping"}', 20.0, 60.0
 DEPTH_LEVELS = 5
 SYMBOLS_A_FRAME = 100
 ORDERS_KEPT = 4096
@@ -110,7 +108,7 @@ class OpenAlgoFeed(Feed):
         self._orders: dict[tuple[object, ...], None] = {}
 
     def wire(self) -> Wire:
-        return PingingWire(SocketWire(self.url))
+        return PingingWire(SocketWire(self.url), PING, PING_SECONDS)
 
     # -- what we ask
 
@@ -386,33 +384,3 @@ def _detail(value: Any) -> Decimal | str | bool | None:
 
 def _json(value: dict[str, Any]) -> str:
     return msgspec.json.encode(value).decode()
-
-
-class PingingWire:
-    """A wire that asks now and then whether anybody is there: a proxy that answers is not silent, only shut.
-
-    Args:
-        wire: what everything comes over.
-        seconds: between two pings; the first one comes when we have been let in or left.
-    """
-
-    def __init__(self, wire: Wire, seconds: float = PING_SECONDS) -> None:
-        self.wire = wire
-        self._seconds = seconds
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Connection]:
-        async with self.wire.open() as connection:
-            pings = asyncio.create_task(self._ping(connection))
-            try:
-                yield connection
-            finally:
-                pings.cancel()
-                with suppress(asyncio.CancelledError):
-                    await pings
-
-    async def _ping(self, connection: Connection) -> None:
-        with suppress(FeedError):  # who reads is told too
-            while True:
-                await asyncio.sleep(self._seconds)
-                await connection.send('{"action":"ping"}')

@@ -12,7 +12,8 @@ import pytest
 
 from assets.market import AccountEvent, Depth, Quote
 from realtime.feeds.base import Event, FeedError, FrameError, Mode, Ready, Refused, Send, Subscribed
-from realtime.feeds.openalgo import OpenAlgoFeed, PingingWire
+from realtime.feeds.openalgo import PING, OpenAlgoFeed
+from realtime.feeds.pinging import PingingWire
 from realtime.feeds.replay import ReplayFeed
 from realtime.feeds.runner import FeedRunner
 from tests.realtime.feeds.fakes import START, JumpingClock, ScriptedWire, WaitingSink
@@ -513,7 +514,7 @@ async def test_it_is_live_although_its_market_is_shut() -> None:
 @pytest.mark.asyncio
 async def test_pings_go_out_until_the_connection_ends() -> None:
     wire = ScriptedWire([[]])
-    async with asyncio.timeout(30), PingingWire(wire, 0.01).open():
+    async with asyncio.timeout(30), PingingWire(wire, PING, 0.01).open():
         await wire.until_sent(2)
     assert set(wire.sent[0]) == {'{"action":"ping"}'}
 
