@@ -84,6 +84,20 @@ class FrameError(FeedError):
         self.kind = kind
 
 
+# What reading a frame raises that is not as it should be. Of the first, a `msgspec.ValidationError` is good JSON.
+UNREADABLE = (msgspec.DecodeError, RecursionError, ValueError, ArithmeticError)
+
+
+def frame_error(error: Exception) -> FrameError:
+    """Returns what is wrong with a frame, of which reading it raised one of UNREADABLE."""
+    if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
+        return FrameError("not_json", f"expected JSON: {error}")
+    if isinstance(error, RecursionError):
+        return FrameError("too_deep", "expected less nested JSON")
+    # The text of an ArithmeticError is the name of its class.
+    return FrameError("bad_number", str(error) if isinstance(error, ValueError) else "expected a decimal")
+
+
 class RecordingEnded(FeedError):
     """A recording was played to its end; `again` says that it is to be played once more, as a new epoch."""
 

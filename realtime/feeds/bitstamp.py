@@ -14,6 +14,7 @@ import msgspec
 
 from assets.market import Conversions, Depth, Trade, parse_decimal
 from realtime.feeds.base import (
+    UNREADABLE,
     Channel,
     Confirmed,
     Event,
@@ -25,6 +26,7 @@ from realtime.feeds.base import (
     Refused,
     SocketWire,
     Wire,
+    frame_error,
 )
 
 URL = "wss://ws.bitstamp.net"
@@ -128,12 +130,8 @@ class BitstampFeed(Feed):
             return []
         except msgspec.ValidationError as error:
             raise FrameError(f"bad_{kind.removeprefix('bts:')}", str(error)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise FrameError("not_json", f"expected JSON: {error}") from error
-        except ValueError as error:
-            raise FrameError("bad_number", str(error)) from error
-        except ArithmeticError as error:
-            raise FrameError("bad_number", "expected a decimal") from error
+        except UNREADABLE as error:
+            raise frame_error(error) from error
 
     def _read_trade(self, pair: str, trade: _Trade) -> list[Event]:
         """Reads {"event":"trade","channel":"live_trades_btcusd","data":{"id":643660479,"price_str":"83946.07",…}}"""

@@ -16,6 +16,7 @@ import msgspec
 
 from assets.market import Book, Conversions, Quote, Trade, parse_decimal
 from realtime.feeds.base import (
+    UNREADABLE,
     Clock,
     Confirmed,
     Event,
@@ -30,6 +31,7 @@ from realtime.feeds.base import (
     Subscribed,
     SystemClock,
     Wire,
+    frame_error,
 )
 from realtime.feeds.coinbase_channels import filled_by, secret_key, signed, vendor_channels
 from realtime.feeds.coinbase_full import AskingWire, FullBook
@@ -213,12 +215,8 @@ class CoinbaseFeed(Feed):
             return events
         except msgspec.ValidationError as error:
             return _unforeseen(frame, error)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise FrameError("not_json", f"expected JSON: {error}") from error
-        except RecursionError as error:
-            raise FrameError("too_deep", "expected less nested JSON") from error
-        except (ValueError, ArithmeticError) as error:
-            raise FrameError("bad_number", str(error) or "expected a decimal") from error
+        except UNREADABLE as error:
+            raise frame_error(error) from error
 
     def _read(self, message: Message) -> list[Event]:
         match message:

@@ -15,6 +15,7 @@ import msgspec
 
 from assets.market import BidAsk, Book, Conversions, Depth, Level, Quote, Side, Trade, parse_decimal
 from realtime.feeds.base import (
+    UNREADABLE,
     Channel,
     Confirmed,
     Event,
@@ -28,6 +29,7 @@ from realtime.feeds.base import (
     Send,
     SocketWire,
     Wire,
+    frame_error,
 )
 
 URL = "wss://ws.kraken.com/v2"
@@ -225,14 +227,8 @@ class KrakenFeed(Feed):
             return self._read(_decode(frame))
         except msgspec.ValidationError as error:
             return self._read_other(frame, error)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise FrameError("not_json", f"expected JSON: {error}") from error
-        except RecursionError as error:
-            raise FrameError("too_deep", "expected less nested JSON") from error
-        except ValueError as error:
-            raise FrameError("bad_number", str(error)) from error
-        except ArithmeticError as error:
-            raise FrameError("bad_number", "expected a decimal") from error
+        except UNREADABLE as error:
+            raise frame_error(error) from error
 
     def _read(self, message: _Message) -> list[Event]:
         match message:

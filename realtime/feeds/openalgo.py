@@ -15,6 +15,7 @@ import msgspec
 
 from assets.market import AccountEvent, Conversions, Depth, Level, Quote, from_float
 from realtime.feeds.base import (
+    UNREADABLE,
     Channel,
     Clock,
     Event,
@@ -29,6 +30,7 @@ from realtime.feeds.base import (
     Subscribed,
     SystemClock,
     Wire,
+    frame_error,
 )
 from realtime.feeds.openalgo_messages import (
     KINDS,
@@ -182,12 +184,8 @@ class OpenAlgoFeed(Feed):
             return self._read(message, frame)
         except msgspec.ValidationError as error:
             return self._read_other(frame, error)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise FrameError("not_json", f"expected JSON: {error}") from error
-        except RecursionError as error:
-            raise FrameError("too_deep", "expected less nested JSON") from error
-        except (ValueError, ArithmeticError) as error:
-            raise FrameError("bad_number", str(error) or "expected a number") from error
+        except UNREADABLE as error:
+            raise frame_error(error) from error
 
     def _read(self, message: MarketData | Auth | Answer | Order, frame: bytes) -> list[Event]:
         match message:

@@ -13,7 +13,17 @@ from decimal import Decimal
 import msgspec
 
 from assets.market import BidAsk, Conversions, Quote
-from realtime.feeds.base import Event, Feed, FrameError, Mode, Ready, SocketWire, Wire
+from realtime.feeds.base import (
+    UNREADABLE,
+    Event,
+    Feed,
+    FrameError,
+    Mode,
+    Ready,
+    SocketWire,
+    Wire,
+    frame_error,
+)
 from realtime.feeds.float32 import from_float32
 
 URL = "wss://streamer.finance.yahoo.com/?version=2"
@@ -110,16 +120,12 @@ class YahooStreamFeed(Feed):
             else:
                 record = binascii.a2b_base64(frame, strict_mode=True)
             return self._read(*fields_of(record))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise FrameError("not_json", f"expected JSON: {error}") from error
-        except RecursionError as error:
-            raise FrameError("too_deep", "expected less nested JSON") from error
         except binascii.Error as error:
             raise FrameError("not_base64", f"expected base64: {error}") from error
         except (IndexError, TypeError) as error:
             raise FrameError("bad_record", "expected a whole record of a price") from error
-        except (ValueError, ArithmeticError) as error:
-            raise FrameError("bad_number", str(error) or "expected a number") from error
+        except UNREADABLE as error:
+            raise frame_error(error) from error
 
     def _read(self, numbers: dict[int, int], parts: dict[int, bytes]) -> list[Event]:
         """Reads {TIME: 2·1795204017711, MARKET_HOURS: 1, …} and {ID: b"AAPL", PRICE: the bits of 190.55, …}"""

@@ -8,14 +8,16 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
-from assets.market import BidAsk, Book, Depth, Quote, Trade
-from realtime.feeds.base import Feed, FeedError, FrameError, Refused, SocketWire
+from assets.market import BidAsk, Book, Depth, Quote, Trade, parse_decimal
+from realtime.feeds.base import UNREADABLE, Feed, FeedError, FrameError, Refused, SocketWire, frame_error
 from realtime.feeds.runner import FeedRunner
 from tests.realtime.feeds.contract import Entry, entries, is_bad
 from tests.realtime.feeds.fakes import JumpingClock, WaitingSink
@@ -371,6 +373,25 @@ async def test_a_vendor_that_is_not_there_is_tried_again(entry: Entry) -> None:
     async with running(runner):
         await clock.until_slept(3)
     assert sink.state_names == ["connecting", "recovering"]
+
+
+@pytest.mark.parametrize(
+    ("read", "kind", "words"),
+    [
+        (lambda: msgspec.json.decode(b"{"), "not_json", "expected JSON: "),
+        (lambda: msgspec.json.decode(b'"\xff"'), "not_json", "expected JSON: "),
+        (lambda: msgspec.json.decode(b"[" * 100_000), "too_deep", "expected less nested JSON"),
+        (lambda: parse_decimal("1e99"), "bad_number", "expected an exponent within"),
+        (lambda: Decimal("x"), "bad_number", "expected a decimal"),
+    ],
+)
+def test_what_reading_a_frame_raises_names_its_kind(
+    read: Callable[[], object], kind: str, words: str
+) -> None:
+    with pytest.raises(UNREADABLE) as caught:
+        read()
+    error = frame_error(caught.value)
+    assert error.kind == kind and str(error).startswith(words)
 
 
 def test_a_feed_error_is_temporary_unless_it_says_otherwise() -> None:
