@@ -155,19 +155,21 @@ class OpenAlgoFeed(Feed):
         return frames
 
     def _unsubscribe(self, modes: Mapping[str, set[int]]) -> list[str]:
+        if not self._is_in:
+            return []
         pairs = [(symbol, mode) for symbol, wanted in modes.items() for mode in sorted(wanted)]
         frames = []
         for start in range(0, len(pairs), SYMBOLS_A_FRAME):
             entries = [
                 {**_split(symbol), "mode": mode} for symbol, mode in pairs[start : start + SYMBOLS_A_FRAME]
             ]
-            frames.append(_json({"action": "unsubscribe", "symbols": entries}))
-        return frames if self._is_in else []
+            frames.append(self._frame(_Request("unsubscribe"), symbols=entries))
+        return frames
 
-    def _frame(self, request: _Request) -> str:
-        """Returns the frame of a request, whose answer is known by its id."""
+    def _frame(self, request: _Request, **more: object) -> str:
+        """Returns the frame of a request, whose answer is known by its id, or by its turn."""
         request_id = f"{request.action}-{next(self._numbers)}"
-        frame: dict[str, Any] = {"action": request.action, "request_id": request_id}
+        frame: dict[str, Any] = {"action": request.action, "request_id": request_id, **more}
         if request.action == "subscribe":
             frame["symbols"] = [_split(symbol) for symbol in request.symbols]
             frame |= {"mode": request.mode, "depth": DEPTH_LEVELS}
@@ -245,7 +247,9 @@ class OpenAlgoFeed(Feed):
 
     def _moment(self, timestamp: Number | str | None) -> datetime:
         """Reads milliseconds since the epoch, seconds, or ISO 8601 with a zone; without one nobody knows which."""
-        if isinstance(timestamp, str):
+        if isinstance(timestamp, str) and timestamp.isdecimal():
+            timestamp = int(timestamp)
+        if isinstance(timestamp, str) and timestamp:
             moment = datetime.fromisoformat(timestamp)
             return moment.astimezone(UTC) if moment.tzinfo is not None else self._clock.now()
         if not timestamp:
@@ -326,7 +330,7 @@ class OpenAlgoFeed(Feed):
             raise FrameError("bad_message", str(error)) from error
         if head.type in KINDS or (head.type is None and head.status != "error"):
             raise FrameError(f"bad_{head.type or 'message'}", str(error)) from error
-        if head.type == "subscribe_orders":
+        if head.type in {"subscribe_orders", "unsubscribe"}:
             self._answered(head.request_id)
         return self._read_error(head) if head.type is None else []
 

@@ -204,6 +204,8 @@ def test_a_close_is_the_previous_one_only_where_the_change_says_so(figures: Any,
         ("2025-05-27T13:50:24.355Z", AT),
         ("2025-05-27T19:20:24.355+05:30", AT),
         (1748353824, AT.replace(microsecond=0)),
+        ("1748353824355", AT),
+        ("", START),
         ("2025-05-27T13:50:24.355", START),  # of which zone?
         (None, START),
         (0, START),
@@ -370,6 +372,29 @@ def test_a_refusal_of_us_ends_the_connection_and_says_whether_for_good(
     with pytest.raises(FeedError, match=message["message"]) as caught:
         told(let_in(), message)
     assert caught.value.permanent is permanent and not isinstance(caught.value, FrameError)
+
+
+@pytest.mark.parametrize("has_ids", [True, False])
+def test_an_unsubscribe_that_is_refused_is_not_taken_for_the_subscribe_behind_it(has_ids: bool) -> None:
+    feed = let_in("NSE:SBIN")
+    told(feed, answer(None, entry("NSE:SBIN")))
+    told(feed, {"type": "subscribe_orders", "status": "success"})
+    first, wrong = (json.loads(feed.unsubscribe([symbol])[0]) for symbol in ("NSE:SBIN", "NSE:TCS"))
+    (frame,) = map(json.loads, feed.subscribe([SYMBOL]))
+    for sent_frame, kind in (
+        (first, {"type": "unsubscribe", "status": "success"}),
+        (wrong, {"status": "error"}),
+    ):
+        error = {**kind, "code": "PROCESSING_ERROR", "message": "no"}
+        if has_ids:
+            error["request_id"] = sent_frame["request_id"]
+        if "type" in kind:
+            assert told(feed, error) == []
+        else:
+            with pytest.raises(FrameError, match="expected unsubscribe, was: PROCESSING_ERROR no"):
+                told(feed, error)
+    done = answer(frame["request_id"] if has_ids else None, entry(SYMBOL, "no such symbol"))
+    assert told(feed, done)[1:] == [Refused((SYMBOL,), "no such symbol")]
 
 
 def test_a_proxy_without_order_updates_is_a_counted_frame_and_the_prices_go_on() -> None:
