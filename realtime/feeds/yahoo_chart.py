@@ -55,13 +55,8 @@ class _Prices(msgspec.Struct):
     volume: list[_Number] = []
 
 
-class _Adjusted(msgspec.Struct):
-    adjclose: list[_Number] = []
-
-
 class _Indicators(msgspec.Struct):
     quote: list[_Prices] = []
-    adjclose: list[_Adjusted] = []
 
 
 class _Split(msgspec.Struct):
