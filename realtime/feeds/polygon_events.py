@@ -49,6 +49,7 @@ class TradeEvent(msgspec.Struct, gc=False, tag_field="ev", tag="T"):
     x: _Id = ""
     i: _Id = ""
     z: int = 0
+    q: int | None = None
     trfi: _Id | None = None
 
 
@@ -280,17 +281,20 @@ class Values:
 
     def trade(self, event: TradeEvent, symbol: str, effect: Effect) -> Trade:
         """Reads {"ev":"T","sym":"MSFT","x":4,"i":"12345","z":3,"p":114.125,"s":100,"ds":"100.5","c":[0,12],
-        "t":1536036818784,"q":3681328,"trfi":201,"trft":1536036818780}
+        "t":1536036818784,"q":3681328,"trfi":201,"trft":1536036818780} and
+        {"ev":"T","sym":"O:AMC210827C00037000","x":65,"p":1.54,"s":1,"c":[233],"t":1629820676333,"q":651921857}
         """
         size = self.size[event.ds] if event.ds else self.number[event.s or 0.0]
-        # Ids are unique within one exchange and, off exchange, one reporting facility.
-        trade_id = f"{event.x}-{event.i}" if event.trfi is None else f"{event.x}-{event.trfi}-{event.i}"
+        # Ids are unique within one exchange and, off exchange, one reporting facility. A trade of an option has none,
+        # but a number that is unique within its contract.
+        number = event.i or event.q
+        trade_id = f"{event.x}-{number}" if event.trfi is None else f"{event.x}-{event.trfi}-{number}"
         return Trade(
             symbol=symbol,
             price=self.number[event.p],
             quantity=size,
             as_of=instant(event.t),
-            trade_id=trade_id,
+            trade_id=trade_id if number else "",
             updates_last=effect.last,
             updates_high_low=effect.high_low,
             updates_volume=effect.volume,

@@ -374,9 +374,11 @@ def _stock(ticker: str, price: float, number: int, at: int, dice: random.Random)
     )
     odd = bool(set(conditions) & NOT_LAST)
     day = {"av": 1000 + number, "op": 99.5, "vw": price, "a": 100.25, "z": 50}
+    # A trade of an option has neither an id nor a tape.
+    named = {} if is_option else {"i": str(number), "z": 3, "ds": "100.5"}
     return [
-        {"ev": "T", "sym": ticker, "x": 4, "i": str(number), "z": 3, "p": round(price * 1.5, 2) if odd else price,
-         "s": 100, "ds": "100.5", "c": conditions, "t": at, "q": number + 1},
+        {"ev": "T", "sym": ticker, "x": 4, "p": round(price * 1.5, 2) if odd else price, "s": 100, **named,
+         "c": conditions, "t": at, "q": number + 1},
         {"ev": "Q", "sym": ticker, "bx": 4, "bp": round(price - 0.01, 2), "bs": 2, "ax": 7,
          "ap": round(price + 0.01, 2), "as": 3, "c": 0, "t": at, "q": number + 1, "z": 3},
         {**_bar("A", "sym", ticker, price, at, 1000), **day},

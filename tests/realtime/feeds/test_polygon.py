@@ -68,6 +68,28 @@ def test_a_trade_with_its_fractional_size_and_an_id_that_is_unique() -> None:
     ]
 
 
+def test_a_trade_of_an_option_has_no_id_and_is_named_by_its_number() -> None:
+    contract = "O:AMC210827C00037000"
+    feed = let_in("options", contract)
+    event = {
+        "ev": "T",
+        "sym": contract,
+        "x": 65,
+        "p": 1.54,
+        "s": 1,
+        "c": [233],
+        "t": MILLISECONDS,
+        "q": 651921857,
+    }
+    first, second = told(feed, event, {**event, "q": 651921858})
+    assert isinstance(first, Trade) and isinstance(second, Trade)
+    assert (first.trade_id, second.trade_id) == ("65-651921857", "65-651921858")
+    # Where there is not even a number, no two trades are taken for one.
+    del event["q"]
+    (unnamed,) = told(feed, event)
+    assert isinstance(unnamed, Trade) and unnamed.trade_id == ""
+
+
 def test_a_quote_without_a_price_and_zero_for_nobody() -> None:
     feed = let_in("stocks", "MSFT")
     quote = {
