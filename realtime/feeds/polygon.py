@@ -9,7 +9,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -44,6 +44,9 @@ HANDSHAKE_SECONDS = 20.0
 CONFIRM_EVERY = timedelta(seconds=10)
 # Of two exchanges that show a book the first is followed, until it has been silent for so long.
 EXCHANGE_SILENT_MILLISECONDS = 10_000
+# The vendor's day is New York's. From four in the morning until eight in the evening it is that of this time as well,
+# in summer and in winter.
+EASTERN = timedelta(hours=-5)
 # The end of a window is the first moment of the next one.
 LAST_MILLISECOND = 1
 # The exchange whose official close counts, by tape; the second tape lists for several.
@@ -380,10 +383,15 @@ class PolygonFeed(Feed):
             self._tell_day(event, symbol, 60_000, told)
 
     def _tell_day(self, event: events.SecondEvent, symbol: str, length: int, told: list[Event]) -> None:
-        """Says what is known of the day, at the last price that a trade has set or else at the window's close."""
-        last = self._lasts.get(symbol) or self._close_of(event, length)
+        """Says what is known of the day, at the last price that a trade has set or else at the window's close.
+
+        A last price of yesterday must not be told with the volume of this morning.
+        """
+        close = self._close_of(event, length)
+        last = self._lasts.get(symbol, close)
         self._heard[symbol] = None
-        told.append(self._values.day(event, symbol, last.price, last.as_of))
+        if last is close or _day_of(last.as_of) == _day_of(close.as_of):
+            told.append(self._values.day(event, symbol, last.price, last.as_of))
 
     def _read_pair_minute(
         self, event: events.ForexMinuteEvent | events.CryptoMinuteEvent, told: list[Event]
@@ -479,6 +487,10 @@ def _channels(cluster: Cluster, topics: Iterable[str]) -> frozenset[Channel]:
 def _mode(wants: Mapping[str, Mode], symbol: str) -> Mode:
     # A mapping of modes is an iterable of symbols, and a plain one of symbols alone means the base mode.
     return wants[symbol] if isinstance(wants, Mapping) else BASE
+
+
+def _day_of(at: datetime) -> date:
+    return (at + EASTERN).date()
 
 
 def _kind_of(raw: msgspec.Raw) -> str | None:

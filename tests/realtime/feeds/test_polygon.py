@@ -197,13 +197,14 @@ def test_a_launchpad_value_prices_what_no_trade_has_priced() -> None:
 
 def test_an_index_has_a_value_and_no_volume() -> None:
     feed = let_in("indices", "I:SPX")
-    value = {"ev": "V", "val": 3988.5, "T": "I:SPX", "t": MILLISECONDS}
+    value = {"ev": "V", "val": 3988.5, "T": "I:SPX", "t": 1678220675500}
+    at = datetime(2023, 3, 7, 20, 24, 35, 500_000, tzinfo=UTC)
     minute = {"ev": "AM", "sym": "I:SPX", "op": 3985.67, "o": 3985.67, "c": 3985.67, "h": 3986.1, "l": 3985.6,
               "s": 1678220675000, "e": 1678220676000}  # fmt: skip
     quote, bar, day = told(feed, value, minute)
-    assert quote == Quote(symbol="I:SPX", price=D("3988.5"), as_of=AT)
+    assert quote == Quote(symbol="I:SPX", price=D("3988.5"), as_of=at)
     assert isinstance(bar, Bar) and bar.volume is None
-    assert day == Quote(symbol="I:SPX", price=D("3988.5"), as_of=AT, open=D("3985.67"))
+    assert day == Quote(symbol="I:SPX", price=D("3988.5"), as_of=at, open=D("3985.67"))
 
 
 def test_a_currency_pair_is_worth_the_exact_middle_of_bid_and_ask() -> None:

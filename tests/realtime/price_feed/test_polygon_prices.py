@@ -96,6 +96,17 @@ def test_an_aggregate_after_hours_does_not_move_the_price_of_a_share(market: Mar
     assert (opened, high, close, volume) == (D("99.5"), 100, 100, 9000)
 
 
+def test_the_volume_of_the_morning_is_not_that_of_the_day_before(market: Market) -> None:
+    market.trade(CLOSE - timedelta(minutes=1), 100.0)
+    figures = {"v": 1, "o": 100, "h": 100, "l": 100, "c": 100}
+    for hours, volume in ((-0.1, 9_000_000), (3.9, 9_500_000), (12, 500)):  # the last is at four in New York
+        at = CLOSE + timedelta(hours=hours)
+        start = round(at.timestamp() * 1000)
+        market.tell(at, ev="AM", s=start, e=start + 60_000, av=volume, op=volume / 10**5, a=volume, **figures)
+    assert market.line.hours.session.close == CLOSE
+    assert (market.day()[0], market.line.average_price, market.day()[4]) == (95, 9_500_000, 9_500_000)
+
+
 def test_the_official_close_of_the_listing_exchange_ends_the_day(market: Market) -> None:
     market.trade(CLOSE - timedelta(minutes=1), 100.0)
     market.trade(CLOSE + timedelta(seconds=1), 100.5, 15)
