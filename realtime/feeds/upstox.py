@@ -130,8 +130,10 @@ class UpstoxFeed(UpstoxMarket):
         last, quote = full.ltpc, None
         price, traded_at, quantity = last.ltp, last.ltt, last.ltq
         if price and traded_at:
-            opened, high, low = _NO_DAY if day is None else self._day(day, traded_at)
-            average, interest = full.atp, full.oi
+            volume, average, interest = full.vtt, full.atp, full.oi
+            if day is not None and not same_day(day.ts, traded_at):
+                day, volume, average = None, 0, 0.0  # a day has begun on which nothing was traded yet
+            opened, high, low = _NO_DAY if day is None else self._day(day)
             quote = Quote(
                 symbol=symbol,
                 price=floats[price],
@@ -140,7 +142,7 @@ class UpstoxFeed(UpstoxMarket):
                 open=opened,
                 high=high,
                 low=low,
-                volume=integers[full.vtt],
+                volume=integers[volume] if volume else None,
                 average_price=floats[average] if average else None,
                 open_interest=floats[interest] if interest else None,
                 greeks=self._greeks(full.optionGreeks, full.iv) if full.HasField("optionGreeks") else None,
@@ -164,7 +166,9 @@ class UpstoxFeed(UpstoxMarket):
         day, minute = _bars(full.marketOHLC.ohlc)
         last, quote = full.ltpc, None
         if last.ltp and last.ltt:
-            opened, high, low = _NO_DAY if day is None else self._day(day, last.ltt)
+            if day is not None and not same_day(day.ts, last.ltt):
+                day = None
+            opened, high, low = _NO_DAY if day is None else self._day(day)
             quote = Quote(
                 symbol=symbol,
                 price=self.floats[last.ltp],
@@ -208,7 +212,7 @@ class UpstoxFeed(UpstoxMarket):
                 ask=ask,
                 bid_quantity=bid_quantity,
                 ask_quantity=ask_quantity,
-                volume=self.integers[first.vtt],
+                volume=self.integers[first.vtt] if first.vtt else None,
                 open_interest=self._known(first.oi),
                 greeks=self._greeks(first.optionGreeks, first.iv),
             )
@@ -225,10 +229,8 @@ class UpstoxFeed(UpstoxMarket):
 
     # -- parts of it
 
-    def _day(self, day: OHLC, traded_at: int) -> _Day:
+    def _day(self, day: OHLC) -> _Day:
         """Reads {interval: "1d", open: 1200, high: 1210, low: 1180, close: 1190.55, vol: 9000, ts: 1740681000000}"""
-        if not same_day(day.ts, traded_at):
-            return _NO_DAY
         opened, high, low, floats = day.open, day.high, day.low, self.floats
         if opened and high and low:
             return floats[opened], floats[high], floats[low]

@@ -94,7 +94,10 @@ class UpstoxV2Feed(UpstoxMarket):
     ) -> Quote | None:
         if not (last.ltp and last.ltt):
             return None
-        day = next((b for b in bars if b.interval == "1d" and same_day(b.ts, last.ltt)), None) or OHLC()
+        details = details or ExtendedFeedDetails()
+        day, volume, average = next((b for b in bars if b.interval == "1d"), OHLC()), details.vtt, details.atp
+        if not same_day(day.ts, last.ltt):
+            day, volume, average = OHLC(), 0, 0.0  # a day has begun on which nothing was traded yet
         return Quote(
             symbol=symbol,
             price=self.floats[last.ltp],
@@ -103,9 +106,9 @@ class UpstoxV2Feed(UpstoxMarket):
             open=self._known(day.open),
             high=self._known(day.high),
             low=self._known(day.low),
-            volume=None if details is None else self.integers[details.vtt],
-            average_price=None if details is None else self._known(details.atp),
-            open_interest=None if details is None else self._known(details.oi),
+            volume=self.integers[volume] if volume else None,
+            average_price=self._known(average),
+            open_interest=self._known(details.oi),
             greeks=None if greeks is None else self._greeks(greeks),
         )
 

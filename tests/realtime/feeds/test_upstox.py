@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from assets.market import Bar, BidAsk, Depth, Greeks, MarketStatus, Quote
+from assets.sessions import Session, StoredCalendar
 from realtime.feeds.base import Confirmed, Event, FeedError, FrameError, Lowered, Mode, Ready, Refused, Send
 from realtime.feeds.upstox import FIRST_FRAME_SECONDS, OPEN_MARKET_SECONDS, UpstoxFeed
 from realtime.feeds.upstox_v3_pb2 import FeedResponse
@@ -223,10 +224,37 @@ def test_the_vendors_close_is_never_taken_for_the_previous_one() -> None:
     assert isinstance(quote, Quote) and quote.previous_close is None and quote.official_close is None
 
 
-def test_the_figures_of_yesterday_are_not_todays() -> None:
-    yesterday = {"ohlc": [DAY | {"ts": "1740594600000"}]}
-    [quote, _] = told({RELIANCE: full(marketOHLC=yesterday)})
-    assert isinstance(quote, Quote) and (quote.open, quote.high, quote.low) == (None, None, None)
+@pytest.mark.parametrize("day", ["1740594600000", "1740767400000"], ids=["yesterday", "tomorrow"])
+def test_the_figures_of_another_day_are_not_those_of_the_last_trade(day: str) -> None:
+    other = full(marketOHLC={"ohlc": [DAY | {"ts": day}]}, oi=300.0)
+    [quote, _] = told({RELIANCE: other})
+    assert isinstance(quote, Quote) and quote.open_interest == 300
+    assert {quote.open, quote.high, quote.low, quote.volume, quote.average_price} == {None}
+
+
+def test_a_volume_that_is_left_out_is_none() -> None:
+    [quote, *_] = told({RELIANCE: full(vtt=0)})
+    assert isinstance(quote, Quote) and quote.volume is None
+    [quote] = told({OPTION: {"firstLevelWithGreeks": FIRST_LEVEL | {"vtt": 0}}})
+    assert isinstance(quote, Quote) and quote.volume is None
+
+
+def test_a_morning_that_begins_with_zeros_leaves_the_day_before_as_it_was() -> None:
+    opens = datetime(2025, 2, 28, 3, 45, tzinfo=UTC)
+    spans = [(opens + timedelta(days=days), opens + timedelta(days=days, hours=6.25)) for days in (-1, 0, 3)]
+    calendar = StoredCalendar("XNSE", [Session(start.date(), start, end) for start, end in spans])
+    batcher = Batcher("upstox", stale_after=300.0, quotes_are_trades=False)
+    batcher.follow([Listing(1, "RELIANCE", "INR", RELIANCE, ("upstox",), calendar)], NOW, 0.0)
+    batcher.begin(1)
+    feed, zeros = opened(RELIANCE), {"interval": "1d", "ts": "1740767400000"}
+    batcher.take(feed.decode(frame({RELIANCE: full()})), NOW, 0.0)
+    morning = NOW + timedelta(hours=19)
+    batcher.tick(morning, 68400.0)
+    for volume in (0, 77):
+        reset = full(marketOHLC={"ohlc": [zeros]}, vtt=volume)
+        batcher.take(feed.decode(frame({RELIANCE: reset})), morning, 68400.0)
+    day = batcher.lines["RELIANCE"].bars.day
+    assert day is not None and (day.start, day.open, day.volume) == (opens, 1200, 9183021)
 
 
 def test_fields_and_kinds_that_are_not_known_say_nothing() -> None:

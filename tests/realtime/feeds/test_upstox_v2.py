@@ -99,6 +99,13 @@ def test_the_last_trade_alone_is_a_quote_and_a_price_left_out_is_none() -> None:
     assert told({"ltpc": {"cp": 240.9}}) == []
 
 
+def test_the_figures_of_another_day_are_not_those_of_the_last_trade() -> None:
+    tomorrow = {"ohlc": [DAY | {"ts": "1740767400000"}]}
+    quote, _ = told({"ff": {"marketFF": MARKET | {"marketOHLC": tomorrow}}})
+    assert isinstance(quote, Quote) and quote.open_interest == QUOTE.open_interest
+    assert {quote.open, quote.high, quote.low, quote.volume, quote.average_price} == {None}
+
+
 def test_a_frame_that_was_cut_gives_no_value() -> None:
     whole = frame({"ff": {"marketFF": MARKET}})
     feed = UpstoxV2Feed([KEY])
