@@ -9,7 +9,7 @@ import logging
 import re
 import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
@@ -46,6 +46,8 @@ KEYS_A_FRAME = 500
 # The year 2100: what is beyond is a broken frame.
 LATEST_MS = 4_102_444_800_000
 DAY_MS = 86_400_000
+# Of a vendor's reason, whatever it holds.
+REASON_CHARACTERS = 200
 
 _TOKEN = re.compile(r"(?<!instrument )\btoken\b|unauthori[sz]ed|authenticat|login", re.IGNORECASE)
 _PLUS = re.compile(r"full_d30|\bplus\b", re.IGNORECASE)
@@ -248,10 +250,11 @@ class UpstoxMarket(Feed):
             message = msgspec.json.decode(frame, type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise FrameError("not_json", "expected a message in JSON") from error
-        reason = " ".join(_words(message.get(name)) for name in ("error", "errors", "message")).strip()[:200]
         if message.get("status") not in {"failed", "error", "failure"}:
             return []
-        if blamed := tuple(symbol for symbol in self._asked if symbol in reason):
+        words = " ".join(_words(message.get(name)) for name in ("error", "errors", "message")).strip()
+        reason = words[:REASON_CHARACTERS]
+        if blamed := _named(words, self._asked):
             for symbol in blamed:
                 del self._wants[symbol], self._asked[symbol]
             return [Refused(blamed, reason)]
@@ -270,6 +273,16 @@ class UpstoxMarket(Feed):
 def same_day(midnight: int, time: int) -> bool:
     """Returns whether a time is of the day that began then, in milliseconds; of any day if that is not told."""
     return not midnight or 0 <= time - midnight < DAY_MS
+
+
+def _named(text: str, symbols: Collection[str]) -> tuple[str, ...]:
+    """Returns the symbols that a text names: of `Nifty 50` and `Nifty 500` the one that is there."""
+    found = set()
+    for symbol in sorted((one for one in symbols if one in text), key=len, reverse=True):
+        text, count = re.subn(rf"{re.escape(symbol)}(?!\w)", " ", text)
+        if count:
+            found.add(symbol)
+    return tuple(symbol for symbol in symbols if symbol in found)
 
 
 def _words(value: object) -> str:

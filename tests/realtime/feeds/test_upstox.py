@@ -507,6 +507,20 @@ def test_a_refused_key_is_told_with_the_vendors_reason_and_not_asked_for_again()
     assert feed.unsubscribe([RELIANCE]) == []
 
 
+def test_a_key_that_begins_like_a_refused_one_is_not_refused_with_it() -> None:
+    keys = ("NSE_INDEX|Nifty 50", "NSE_INDEX|Nifty 500", "NSE_FO|4545", "NSE_FO|45450")
+    feed = opened(*keys)
+    reason = "NSE_INDEX|Nifty 500 and NSE_FO|45450 are not valid"
+    assert feed.decode(refusal(error=reason)) == [Refused((keys[1], keys[3]), reason)]
+    assert feed.decode(refusal(error=f"{keys[0]} is not")) == [Refused((keys[0],), f"{keys[0]} is not")]
+
+
+def test_every_key_of_a_long_refusal_is_refused_and_its_reason_is_cut() -> None:
+    keys = tuple(f"NSE_EQ|INE{number:09}" for number in range(30))
+    [refused] = opened(*keys).decode(refusal(error=f"not valid: {', '.join(keys)}"))
+    assert isinstance(refused, Refused) and refused.symbols == keys and len(refused.reason) == 200
+
+
 def test_an_error_without_a_key_is_only_counted() -> None:
     with pytest.raises(FrameError) as error:
         opened(RELIANCE).decode(refusal(error={"code": "X1", "message": "try again"}))
