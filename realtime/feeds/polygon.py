@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -33,7 +33,7 @@ from realtime.feeds.base import (
 )
 from realtime.feeds.polygon_conditions import CORRECTED_CLOSE, OFFICIAL_CLOSE, OPTIONS, STOCKS, effects
 from realtime.feeds.polygon_symbols import CLUSTERS, Cluster, names
-from realtime.feeds.polygon_topics import BASE, MORE, Topics
+from realtime.feeds.polygon_topics import BASE, Topics, channels
 
 logger = logging.getLogger("personal_finance.realtime.feeds")
 
@@ -49,10 +49,11 @@ EXCHANGE_SILENT_MILLISECONDS = 10_000
 EASTERN = timedelta(hours=-5)
 # The end of a window is the first moment of the next one.
 LAST_MILLISECOND = 1
+# Of the vendor's words, wherever they are shown.
+REASON_CHARACTERS = 200
 # The exchange whose official close counts, by tape; the second tape lists for several.
 LISTING_EXCHANGES = {1: 10, 3: 12}
 
-Channel = Literal["trades", "book", "bars", "notices"]
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _REFUSAL = re.compile(
     r"not authori[sz]ed|not entitled|not allowed|permission|your plan|upgrade|don'?t have access", re.I
@@ -127,7 +128,7 @@ class PolygonFeed(Feed):
         self.source = f"polygon_{cluster}"
         self.modes = frozenset[Mode]({"ltpc", "quote", "full"} if cluster == "crypto" else {"ltpc", "quote"})
         self.base_mode = BASE
-        self.channels = _channels(cluster, topics := tuple(topics))
+        self.channels = channels(cluster, topics := tuple(topics))
         self.symbols = tuple(dict.fromkeys(tickers))
         self._patience: float | None = None
         self.bad_events: Counter[str] = Counter()
@@ -221,7 +222,7 @@ class PolygonFeed(Feed):
                 readers[type(event)](event, told)
             except _PROBLEMS as error:
                 problem = FrameError("bad_number", str(error) or "expected a number")
-                self.bad_events[problem.kind] += 1
+                self._count(problem)
         if problem is not None and not told:
             raise problem
         if told:
@@ -250,8 +251,13 @@ class PolygonFeed(Feed):
                 kind = _kind_of(raw)
                 if kind is None or kind in events.KINDS[self.cluster]:
                     problem = FrameError(f"bad_{kind or 'event'}", str(error))
-                    self.bad_events[problem.kind] += 1
+                    self._count(problem)
         return found, problem
+
+    def _count(self, problem: FrameError) -> None:
+        self.bad_events[problem.kind] += 1
+        if self.bad_events[problem.kind] == 1:
+            logger.warning("feed %s: left out an event (%s): %s", self.source, problem.kind, problem)
 
     def _all_readers(self) -> dict[type[Any], Callable[[Any, list[Event]], None]]:
         return {
@@ -424,14 +430,15 @@ class PolygonFeed(Feed):
 
     def _read_status(self, event: events.StatusEvent, told: list[Event]) -> None:
         """Reads {"ev":"status","status":"success","message":"subscribed to: T.AAPL"}"""
-        message = event.message.replace(self._key, "…") if self._key else event.message
+        whole = event.message.replace(self._key, "…") if self._key else event.message
+        message = whole[:REASON_CHARACTERS]
         match event.status:
             case "connected":
                 told.append(Send(msgspec.json.encode({"action": "auth", "params": self._key}).decode()))
             case "auth_success":
                 self._let_in(told)
             case "success":
-                kind, _, pair = message.partition(": ")
+                kind, _, pair = whole.partition(": ")
                 if kind.startswith("subscribed"):
                     self._topics.acknowledged(pair.strip())
                     self._say_ready(told)
@@ -445,7 +452,7 @@ class PolygonFeed(Feed):
                     retry_after=POLICY_PAUSE_SECONDS,
                 )
             case _:
-                self._read_refusal(f"{event.status}: {message}", told)
+                self._read_refusal(f"{event.status}: {whole}", told)
 
     def _let_in(self, told: list[Event]) -> None:
         self._is_in = True
@@ -460,28 +467,16 @@ class PolygonFeed(Feed):
             told.append(Ready())
 
     def _read_refusal(self, message: str, told: list[Event]) -> None:
+        reason = message[:REASON_CHARACTERS]
         if not _REFUSAL.search(message):
-            self.bad_events["status"] += 1
-            logger.warning("feed %s: the vendor says %s", self.source, message[:200])
+            self._count(FrameError("status", reason))
             return
         refusal = self._topics.refused(message)
-        logger.warning("feed %s: %s refused: %s", self.source, ", ".join(refusal.topics), message[:200])
+        logger.warning("feed %s: %s refused: %s", self.source, ", ".join(refusal.topics), reason)
         told += map(Send, refusal.frames)
         if refusal.symbols:
             told += map(Send, self.unsubscribe(refusal.symbols))
-            told.append(Refused(refusal.symbols, f"{', '.join(refusal.topics)}: {message}"))
-
-
-def _channels(cluster: Cluster, topics: Iterable[str]) -> frozenset[Channel]:
-    """Returns what a cluster fills beside quotes: indices and currencies have no trades, only crypto has books."""
-    channels: set[Channel] = {"bars"}
-    if cluster in {"stocks", "options", "crypto"}:
-        channels.add("trades")
-    if cluster == "crypto":
-        channels.add("book")
-    if cluster == "stocks" or "FMV" in MORE[cluster].intersection(topics):
-        channels.add("notices")
-    return frozenset(channels)
+            told.append(Refused(refusal.symbols, f"{', '.join(refusal.topics)}: {reason}"))
 
 
 def _mode(wants: Mapping[str, Mode], symbol: str) -> Mode:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from realtime.feeds.base import Mode
+from realtime.feeds.base import Channel, Mode
 from realtime.feeds.polygon_symbols import Cluster, wire_symbols
 
 # Their largest documented example has a few; the server reads a frame at once, so it must not be a megabyte.
@@ -49,6 +49,18 @@ ALL = "*"
 _PAIR = re.compile(r"\b([A-Z][A-Z0-9]{0,3})\.([^\s,;\"']+)")
 
 Wants = Mapping[str, Mode]
+
+
+def channels(cluster: Cluster, topics: Iterable[str]) -> frozenset[Channel]:
+    """Returns what a cluster fills beside quotes: indices and currencies have no trades, only crypto has books."""
+    found: set[Channel] = {"bars"}
+    if cluster in {"stocks", "options", "crypto"}:
+        found.add("trades")
+    if cluster == "crypto":
+        found.add("book")
+    if cluster == "stocks" or "FMV" in MORE[cluster].intersection(topics):
+        found.add("notices")
+    return frozenset(found)
 
 
 class _Request:

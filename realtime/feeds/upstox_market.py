@@ -78,6 +78,9 @@ class UpstoxMarket(Feed):
         token: the access token of the day.
         url, authorize_url: other servers that speak this protocol; see `upstox_wire`.
         new_guid: names each request.
+
+    Attributes:
+        bad_instruments: how many were left out of frames because they held no numbers.
     """
 
     source = "upstox"
@@ -107,6 +110,7 @@ class UpstoxMarket(Feed):
         self._told: dict[str, _Told] = {}
         # Those with less than is wanted, as it was said last; None: something else was said of another connection.
         self._lowered: dict[str, Mode] | None = {}
+        self.bad_instruments = 0
         # What could not be asked for; said with the next frame.
         self._unsaid: list[Event] = []
 
@@ -209,6 +213,9 @@ class UpstoxMarket(Feed):
                 self.read_feed(symbol, feeds[symbol], now, events)
             except (ValueError, ArithmeticError) as error:
                 bad = error
+                self.bad_instruments += 1
+                if self.bad_instruments == 1:
+                    logger.warning("feed %s: left %s out of a frame: %s", self.source, symbol, error)
         if bad is not None and not events:
             raise FrameError("bad_number", str(bad)) from bad
         return events

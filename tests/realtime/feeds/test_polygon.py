@@ -411,10 +411,13 @@ def test_kinds_that_are_unknown_or_of_another_cluster_say_nothing() -> None:
     assert feed.bad_events.total() == 0
 
 
-def test_a_bad_event_is_left_out_and_the_others_of_its_frame_are_read() -> None:
+def test_a_bad_event_is_counted_and_left_out_and_the_others_of_its_frame_are_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     feed = let_in("stocks", "MSFT")
     assert [type(one) for one in told(feed, trade(p="N/A"), trade(), trade(t=-1), trade(p=1e-300))] == [Trade]
     assert feed.bad_events == {"bad_T": 1, "bad_number": 2}
+    assert caplog.text.count("left out an event (bad_number)") == 1
 
 
 @pytest.mark.parametrize(
@@ -514,6 +517,22 @@ def test_a_refusal_of_us_ends_the_connection_and_only_a_wrong_key_ends_the_feed(
         status(feed, kind, message + " key secret")
     assert (refused.value.permanent, refused.value.retry_after) == (permanent, pause)
     assert "secret" not in str(refused.value)
+
+
+def test_words_that_are_no_refusal_are_logged_once_and_the_vendors_reasons_are_cut(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    feed = let_in("indices", "I:SPX")
+    for _ in range(3):
+        assert status(feed, "error", "try again " * 100) == []
+    assert len(caplog.records) == 1 and len(caplog.text) < 400
+    for topic in ("V", "A"):
+        status(feed, "error", f"not authorized: {topic}.I:SPX")
+    *_, refused = status(feed, "error", "not authorized: AM.I:SPX " + "pay " * 100)
+    assert isinstance(refused, Refused) and len(refused.reason) < 220
+    with pytest.raises(FeedError) as error:
+        status(feed, "auth_failed", "pay " * 100)
+    assert len(str(error.value)) < 240
 
 
 def test_what_is_alive_confirms_what_it_has_priced_now_and_then() -> None:

@@ -376,9 +376,15 @@ def test_a_frame_that_was_cut_gives_no_value() -> None:
             opened(RELIANCE).decode(whole[:end])
 
 
-def test_an_instrument_without_numbers_harms_no_other() -> None:
-    events = told({RELIANCE: {"ltpc": LAST | {"ltp": "Infinity"}}, NIFTY: {"ltpc": LAST}})
-    assert [event.symbol for event in events if isinstance(event, Quote)] == [NIFTY]
+def test_an_instrument_without_numbers_harms_no_other_and_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    feed = opened(RELIANCE, NIFTY)
+    for number in range(2):
+        last = {"ltpc": LAST | {"ltp": 100 + number}}
+        events = feed.decode(frame({RELIANCE: {"ltpc": LAST | {"ltp": "Infinity"}}, NIFTY: last}))
+        assert [event.symbol for event in events if isinstance(event, Quote)] == [NIFTY]
+    assert feed.bad_instruments == 2 and caplog.text.count(RELIANCE) == 1
 
 
 def test_what_is_remembered_of_numbers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
