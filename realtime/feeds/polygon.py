@@ -62,13 +62,6 @@ _PROBLEMS = (ValueError, ArithmeticError, OSError)
 _raws_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-class _Head(msgspec.Struct):
-    ev: str
-
-
-_head_decoder = msgspec.json.Decoder(_Head)
-
-
 class _AsNamed(dict[str, str]):
     """Every name is a symbol."""
 
@@ -248,7 +241,7 @@ class PolygonFeed(Feed):
             try:
                 found.append(self._decode_one(raw))
             except (msgspec.ValidationError, RecursionError) as error:
-                kind = _kind_of(raw)
+                kind = events.kind_of(raw)
                 if kind is None or kind in events.KINDS[self.cluster]:
                     problem = FrameError(f"bad_{kind or 'event'}", str(error))
                     self._count(problem)
@@ -486,10 +479,3 @@ def _mode(wants: Mapping[str, Mode], symbol: str) -> Mode:
 
 def _day_of(at: datetime) -> date:
     return (at + EASTERN).date()
-
-
-def _kind_of(raw: msgspec.Raw) -> str | None:
-    try:
-        return _head_decoder.decode(raw).ev
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None

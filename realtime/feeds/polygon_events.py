@@ -219,6 +219,21 @@ def decoders(cluster: Cluster) -> tuple[Decode, DecodeOne]:
     )
 
 
+class _Head(msgspec.Struct):
+    ev: str
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
+def kind_of(raw: msgspec.Raw) -> str | None:
+    """Returns what an event calls itself; None if it is no event."""
+    try:
+        return _head_decoder.decode(raw).ev
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 # -- numbers and times
 
 
