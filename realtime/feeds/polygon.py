@@ -169,13 +169,21 @@ class PolygonFeed(Feed):
         known: dict[str, Mode] = {}
         for symbol in wants:
             try:
-                self._symbols.update(dict.fromkeys(names(self.cluster, symbol), symbol))
+                self._name(symbol)
             except ValueError as error:
                 self._wrong.append(Refused((symbol,), str(error)))
             else:
                 known[symbol] = _mode(wants, symbol)
         self._wants |= known
         return self._topics.want(known) if self._is_in else []
+
+    def _name(self, symbol: str) -> None:
+        """Notes all that frames may call it; raises ValueError if there is no such instrument, or it is followed."""
+        mine = names(self.cluster, symbol)
+        owner = next((self._symbols[name] for name in mine if name in self._symbols), symbol)
+        if owner != symbol:
+            raise ValueError(f"expected each instrument once, was {symbol[:40]!r} beside {owner[:40]!r}")
+        self._symbols.update(dict.fromkeys(mine, symbol))
 
     def change_mode(self, wants: Mapping[str, Mode]) -> list[str]:
         return self.subscribe(wants)
@@ -187,8 +195,7 @@ class PolygonFeed(Feed):
             self._lasts.pop(symbol, None)
             self._heard.pop(symbol, None)
             for name in names(self.cluster, symbol):
-                if self._symbols.get(name) == symbol:
-                    del self._symbols[name]
+                del self._symbols[name]
         return self._topics.drop(gone)
 
     # -- what we are told

@@ -387,6 +387,21 @@ def test_a_symbol_that_cannot_be_one_is_refused_and_harms_no_other() -> None:
     assert refusal == Refused(("WRONG",), "expected a pair such as BTC-USD, was 'WRONG'")
 
 
+def test_one_instrument_under_two_names_is_refused_the_second_and_goes_on_as_the_first() -> None:
+    feed = let_in("forex", "EUR/USD")
+    assert feed.subscribe({"C:EURUSD": "ltpc"}) == []
+    quote = {"ev": "C", "p": "EUR/USD", "a": 1.08514, "b": 1.08511, "t": MILLISECONDS}
+    value, refusal = told(feed, quote)
+    assert isinstance(value, Quote) and value.symbol == "EUR/USD"
+    assert refusal == Refused(("C:EURUSD",), "expected each instrument once, was 'C:EURUSD' beside 'EUR/USD'")
+    assert feed.unsubscribe(["C:EURUSD"]) == [] and len(told(feed, quote)) == 1
+    # Once the first is gone the other may be followed.
+    feed.unsubscribe(["EUR/USD"])
+    assert feed.subscribe({"C:EURUSD": "ltpc"})
+    (value,) = told(feed, quote)
+    assert isinstance(value, Quote) and value.symbol == "C:EURUSD"
+
+
 def test_a_ticker_that_nobody_follows_says_nothing() -> None:
     feed = let_in("stocks", "MSFT")
     assert told(feed, trade(sym="AAPL"), second(sym="AAPL")) == []
