@@ -438,9 +438,10 @@ class PolygonFeed(Feed):
             case "auth_success":
                 self._let_in(told)
             case "success":
-                kind, _, pair = whole.partition(": ")
+                kind, _, pairs = whole.partition(": ")
                 if kind.startswith("subscribed"):
-                    self._topics.acknowledged(pair.strip())
+                    for pair in pairs.split(","):
+                        self._topics.acknowledged(pair.strip())
                     self._say_ready(told)
             case "auth_failed":
                 raise FeedError(f"the vendor refuses our key: {message}", permanent=True)
@@ -472,11 +473,12 @@ class PolygonFeed(Feed):
             self._count(FrameError("status", reason))
             return
         refusal = self._topics.refused(message)
-        logger.warning("feed %s: %s refused: %s", self.source, ", ".join(refusal.topics), reason)
+        refused = ", ".join(refusal.topics) or "nothing that was asked for"
+        logger.warning("feed %s: %s is refused: %s", self.source, refused, reason)
         told += map(Send, refusal.frames)
         if refusal.symbols:
             told += map(Send, self.unsubscribe(refusal.symbols))
-            told.append(Refused(refusal.symbols, f"{', '.join(refusal.topics)}: {reason}"))
+            told.append(Refused(refusal.symbols, f"{refused}: {reason}"))
 
 
 def _mode(wants: Mapping[str, Mode], symbol: str) -> Mode:

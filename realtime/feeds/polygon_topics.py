@@ -130,6 +130,7 @@ class Topics:
         dropped: dict[str, list[str]] = {}
         for symbol in symbols:
             self._modes.pop(symbol, None)
+            self._denied.pop(symbol, None)  # who follows it again asks again
             for topic in sorted(self._asked.pop(symbol, ())):
                 dropped.setdefault(topic, []).extend(self._pairs(topic, symbol))
         return list(self._unsubscribe(dropped))

@@ -510,7 +510,9 @@ def test_the_key_waits_for_the_greeting_and_the_subscriptions_for_the_key() -> N
     ]
     assert feed.silence_after is None
     assert status(feed, "success", "subscribed to: T.AAPL") == [Ready()]
-    assert status(feed, "success", "subscribed to: T.MSFT") == []
+    assert status(feed, "success", "subscribed to: T.MSFT,AM.AAPL, AM.MSFT") == []
+    # All has been answered, so that a refusal without a name is of nothing.
+    assert status(feed, "error", "not authorized") == []
 
 
 @pytest.mark.parametrize(
@@ -580,3 +582,5 @@ def test_a_symbol_that_nothing_may_price_is_taken_back_whole() -> None:
     assert given_up == [
         {"action": "unsubscribe", "params": f"{topic}.MSFT"} for topic in ("LULD", "NOI", "Q")
     ]
+    # Whoever follows it again asks for it again.
+    assert [json.loads(one)["params"] for one in stocks.subscribe({"MSFT": "ltpc"})] == ["T.MSFT", "AM.MSFT"]
