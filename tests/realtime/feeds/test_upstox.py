@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from assets.market import Bar, BidAsk, Depth, Greeks, MarketStatus, Quote
-from assets.sessions import Session, StoredCalendar
+from assets.sessions import AROUND_THE_CLOCK, Calendar, Session, StoredCalendar
 from realtime.feeds.base import Confirmed, Event, FeedError, FrameError, Lowered, Mode, Ready, Refused, Send
 from realtime.feeds.upstox import FIRST_FRAME_SECONDS, OPEN_MARKET_SECONDS, UpstoxFeed
 from realtime.feeds.upstox_v3_pb2 import FeedResponse
@@ -73,6 +73,14 @@ def opened(*instruments: str, mode: Mode = "full") -> UpstoxFeed:
 
 def told(feeds: Mapping[str, Any], **options: Any) -> list[Event]:
     return opened(*feeds).decode(frame(feeds, **options))
+
+
+def batched(calendar: Calendar = AROUND_THE_CLOCK) -> Batcher:
+    """What takes the feed's events of one share."""
+    batcher = Batcher("upstox", stale_after=300.0, quotes_are_trades=False)
+    batcher.follow([Listing(1, "RELIANCE", "INR", RELIANCE, ("upstox",), calendar)], NOW, 0.0)
+    batcher.begin(1)
+    return batcher
 
 
 # -- what frames say
@@ -243,9 +251,7 @@ def test_a_morning_that_begins_with_zeros_leaves_the_day_before_as_it_was() -> N
     opens = datetime(2025, 2, 28, 3, 45, tzinfo=UTC)
     spans = [(opens + timedelta(days=days), opens + timedelta(days=days, hours=6.25)) for days in (-1, 0, 3)]
     calendar = StoredCalendar("XNSE", [Session(start.date(), start, end) for start, end in spans])
-    batcher = Batcher("upstox", stale_after=300.0, quotes_are_trades=False)
-    batcher.follow([Listing(1, "RELIANCE", "INR", RELIANCE, ("upstox",), calendar)], NOW, 0.0)
-    batcher.begin(1)
+    batcher = batched(calendar)
     feed, zeros = opened(RELIANCE), {"interval": "1d", "ts": "1740767400000"}
     batcher.take(feed.decode(frame({RELIANCE: full()})), NOW, 0.0)
     morning = NOW + timedelta(hours=19)
@@ -285,13 +291,22 @@ def test_a_frame_whose_trade_is_no_newer_moves_no_price() -> None:
 def test_a_late_trade_is_told_and_moves_no_price() -> None:
     feed = opened(RELIANCE)
     late = LAST | {"ltp": 1100.0, "ltt": "1740729551000"}
-    batcher = Batcher("upstox", stale_after=300.0, quotes_are_trades=False)
-    batcher.follow([Listing(1, "RELIANCE", "INR", RELIANCE, ("upstox",))], NOW, 0.0)
-    batcher.begin(1)
+    batcher = batched()
     for last in (LAST, late):
         batcher.take(feed.decode(frame({RELIANCE: full(ltpc=last)})), NOW, 0.0)
     record = batcher.changed()["RELIANCE"]
     assert record.price == Decimal("1190.55") and batcher.rejected["older"] == 1
+
+
+def test_what_nobody_looks_at_any_more_keeps_a_high_that_goes_with_its_price() -> None:
+    feed = opened(RELIANCE)
+    batcher = batched()
+    batcher.take(feed.decode(frame({RELIANCE: full()})), NOW, 0.0)
+    feed.change_mode({RELIANCE: "ltpc"})
+    higher = LAST | {"ltp": 1300.0, "ltt": "1740729562723"}
+    batcher.take(feed.decode(frame({RELIANCE: {"ltpc": higher}})), NOW, 0.0)
+    record = batcher.changed()["RELIANCE"]
+    assert (record.price, record.high, record.low) == (1300, 1300, Decimal("1180.05"))
 
 
 # -- markets
