@@ -10,7 +10,7 @@ import re
 import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -46,6 +46,9 @@ KEYS_A_FRAME = 500
 # The year 2100: what is beyond is a broken frame.
 LATEST_MS = 4_102_444_800_000
 DAY_MS = 86_400_000
+# Only changes are sent: while anything arrives, what has been heard of before and says nothing has not changed.
+CONFIRM_EVERY = timedelta(seconds=10)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # Of a vendor's reason, whatever it holds.
 REASON_CHARACTERS = 200
 
@@ -110,6 +113,7 @@ class UpstoxMarket(Feed):
         self._told: dict[str, _Told] = {}
         # Those with less than is wanted, as it was said last; None: something else was said of another connection.
         self._lowered: dict[str, Mode] | None = {}
+        self._confirm_at = LONG_AGO
         self.bad_instruments = 0
         # What could not be asked for; said with the next frame.
         self._unsaid: list[Event] = []
@@ -131,6 +135,7 @@ class UpstoxMarket(Feed):
         self._wants, self._asked, self._told = {}, {}, {}
         self._unsaid.clear()
         self._lowered = None if self._lowered else {}
+        self._confirm_at = LONG_AGO
         return self.subscribe(wants)
 
     def subscribe(self, wants: Mapping[str, Mode]) -> list[Frame]:
@@ -218,6 +223,9 @@ class UpstoxMarket(Feed):
                     logger.warning("feed %s: left %s out of a frame: %s", self.source, symbol, error)
         if bad is not None and not events:
             raise FrameError("bad_number", str(bad)) from bad
+        if now >= self._confirm_at and (quiet := tuple(one for one in self._told if one not in feeds)):
+            self._confirm_at = now + CONFIRM_EVERY
+            events.append(Confirmed(quiet))
         return events
 
     @abstractmethod

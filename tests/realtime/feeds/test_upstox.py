@@ -280,6 +280,24 @@ def test_what_repeats_only_confirms() -> None:
     assert feed.decode(frame({RELIANCE: full()})) == [Confirmed((RELIANCE,))]
 
 
+def test_what_is_alive_confirms_what_is_quiet_now_and_then() -> None:
+    feed = opened(RELIANCE, NIFTY, OPTION)
+    feed.decode(frame({RELIANCE: {"ltpc": LAST}, NIFTY: {"ltpc": LAST}}))
+
+    def confirmed(seconds: int) -> list[Event]:
+        last = LAST | {"ltp": 1190 + seconds}
+        events = feed.decode(frame({RELIANCE: {"ltpc": last}}, now=1740729566039 + seconds * 1000))
+        return [event for event in events if isinstance(event, Confirmed)]
+
+    assert [confirmed(seconds) for seconds in (1, 10, 11)] == [
+        [Confirmed((NIFTY,))],
+        [],
+        [Confirmed((NIFTY,))],
+    ]
+    feed.opened(dict.fromkeys((RELIANCE, NIFTY), "ltpc"))  # who knows what was missed
+    assert confirmed(30) == []
+
+
 def test_a_frame_whose_trade_is_no_newer_moves_no_price() -> None:
     feed = opened(RELIANCE)
     feed.decode(frame({RELIANCE: full()}))
