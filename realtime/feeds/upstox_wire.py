@@ -3,9 +3,9 @@
 The token goes to the vendor's own servers and nowhere else, and into no message; nor does a one-time address.
 """
 
-from urllib.parse import urlsplit
-
 import msgspec
+from websockets.exceptions import InvalidURI
+from websockets.uri import parse_uri
 
 from realtime.feeds.base import FeedError, SocketWire, Wire
 from realtime.feeds.fetch import HttpError, fetch
@@ -54,10 +54,13 @@ def _address(body: bytes) -> str:
     """Reads {"status":"success","data":{"authorized_redirect_uri":"wss://…/feeds?requestId=…&code=…"}}"""
     try:
         data = msgspec.json.decode(body, type=_Authorized).data
-        address = data.authorized_redirect_uri or data.authorizedRedirectUri
-        parts = urlsplit(address)
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FeedError("expected an authorized address from the vendor, was another answer") from error
-    if parts.scheme not in {"ws", "wss"} or not parts.hostname:
-        raise FeedError("expected an authorized ws:// or wss:// address from the vendor, was another one")
+    address = data.authorized_redirect_uri or data.authorizedRedirectUri
+    try:
+        parse_uri(address)
+    except (InvalidURI, ValueError):  # whose text names the address
+        raise FeedError(
+            "expected an authorized ws:// or wss:// address from the vendor, was another one"
+        ) from None
     return address

@@ -175,16 +175,26 @@ async def test_a_forbidden_account_stops_the_feed() -> None:
 
 
 @pytest.mark.parametrize(
-    "says", ["{}", "[", '{"data":{}}', '{"data":{"authorized_redirect_uri":"https://secret-code"}}']
+    "says",
+    [
+        "{}",
+        "[",
+        '{"data":{}}',
+        '{"data":{"authorized_redirect_uri":"https://secret-code"}}',
+        '{"data":{"authorized_redirect_uri":"wss://127.0.0.1/feeds?code=secret#part"}}',
+        '{"data":{"authorized_redirect_uri":"wss://127.0.0.1:99999/feeds?code=secret"}}',
+    ],
 )
-async def test_an_answer_that_is_no_address_is_tried_again_and_not_repeated(says: str) -> None:
+async def test_an_answer_that_is_no_address_is_tried_again_and_not_repeated(
+    says: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with Confused() as server:
         server.says = says
         runner, sink, clock = follow(server, one_time=True)
         async with running(runner):
             await clock.until_slept(2)
     assert sink.states[-1][0] == "recovering" and "expected an authorized" in sink.states[-1][1]
-    assert "secret" not in str(sink.states)
+    assert "secret" not in str(sink.states) + caplog.text
 
 
 # -- following
