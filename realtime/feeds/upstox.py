@@ -73,6 +73,12 @@ class UpstoxFeed(UpstoxMarket):
         self._patience = FIRST_FRAME_SECONDS
         return super().opened(wants)
 
+    def _ask(self) -> list[Frame]:
+        frames = super()._ask()
+        if self._phases:
+            self._watch()
+        return frames
+
     def _watch(self) -> None:
         """Expects frames while a market is open that we follow, and else none."""
         markets = {symbol.partition("|")[0] for symbol in self._asked}

@@ -369,6 +369,10 @@ def test_silence_is_suspicious_only_while_a_market_is_open_that_is_followed() ->
     assert feed.silence_after == FIRST_FRAME_SECONDS
     feed.decode(market_info({"NSE_EQ": "PRE_OPEN_START", "MCX_FO": "NORMAL_OPEN"}))
     assert feed.silence_after is None
+    feed.subscribe({"MCX_FO|445": "ltpc"})
+    assert feed.silence_after == OPEN_MARKET_SECONDS
+    feed.unsubscribe(["MCX_FO|445"])
+    assert feed.silence_after is None
     feed.decode(market_info({"NSE_EQ": "NORMAL_OPEN"}))
     assert feed.silence_after == OPEN_MARKET_SECONDS
     feed.opened({RELIANCE: "ltpc"})
