@@ -283,6 +283,11 @@ class Batcher(Followed):
         if start > received_at + FUTURE_LIMIT:
             self.rejected["future"] += 1
             return
+        is_usual = is_day or line.since <= start < line.until
+        if not is_usual and line.listing.calendar.phase(start) == "closed":
+            self.rejected["off_hours"] += 1
+            self._confirm(line, received_at, monotonic)
+            return
         for built in line.bars.tell(bar, received_at):
             self._built(line, built)
         self._heard(line, received_at, monotonic)

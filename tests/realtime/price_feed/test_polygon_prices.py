@@ -94,6 +94,10 @@ def test_an_aggregate_after_hours_does_not_move_the_price_of_a_share(market: Mar
     opened, high, _, close, volume = market.day()
     # The official open and the volume of the whole day are taken all the same.
     assert (opened, high, close, volume) == (D("99.5"), 100, 100, 9000)
+    # Nor is it one of the minutes, which are those of regular hours.
+    market.batcher.tick(CLOSE + timedelta(minutes=33), 0.0)
+    minutes = [built.bar.start for _, built in market.batcher.take_bars() if built.bar.interval == "1m"]
+    assert minutes == [CLOSE - timedelta(minutes=1)]
 
 
 def test_the_volume_of_the_morning_is_not_that_of_the_day_before(market: Market) -> None:
