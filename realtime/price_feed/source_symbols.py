@@ -36,6 +36,8 @@ RELIST_SECONDS = 5.0
 CLOSES_SECONDS = 30.0
 # A vendor that has no yesterday yet, or is away, is asked again this much later.
 HISTORY_SECONDS = 900.0
+# One symbol without a past harms no other; a vendor that refuses so many is away.
+REFUSALS_IN_A_ROUND = 10
 
 # (lines that are new, lines that are gone)
 Changed = Callable[[list[Line], list[Line]], None]
@@ -172,8 +174,17 @@ class SourceSymbols:
         assert self._source.history is not None
         now = self._clock.now()
         listings = [line.listing for line in self._batcher.lines.values()]
+        problems: list[FeedError] = []
         for missing in await self._store.call(missing_days, listings, now):
-            bars = await self._source.history(missing.listing.source_symbol, missing.days, now)
+            try:
+                bars = await self._source.history(missing.listing.source_symbol, missing.days, now)
+            except FeedError as error:
+                problems.append(error)
+                if error.permanent or len(problems) == REFUSALS_IN_A_ROUND:
+                    break
+                continue
             if await self._store.call(store_days, self._source.name, missing, bars, now):
                 await self._learn_closes([missing.listing.asset_id])
                 self._wake()
+        if problems:
+            raise problems[-1]
