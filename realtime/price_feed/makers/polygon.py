@@ -11,7 +11,7 @@ from realtime.feeds.polygon import URL, PolygonFeed
 from realtime.feeds.polygon_rest import URL as REST_URL
 from realtime.feeds.polygon_rest import PolygonRest
 from realtime.feeds.polygon_symbols import CLUSTERS, Cluster, currencies, wire_symbols
-from realtime.feeds.polygon_topics import ALL
+from realtime.feeds.polygon_topics import ALL, MORE
 from realtime.price_feed.feed_store import NewAsset
 from realtime.price_feed.sources import Decoder, Options, Source, SourceError
 
@@ -20,6 +20,8 @@ MOST_ASSETS = 1000
 # O:AAPL240119C00150000: root, date, call or put, strike in thousandths.
 _OPTION = re.compile(r"O:([A-Z.]+)(\d{6})([CP])(\d{8})")
 EXCHANGE = "XNYS"
+# Those of one cluster are let go in another.
+SPECIAL_TOPICS = frozenset[str]().union(*MORE.values())
 
 
 def _tickers(cluster: Cluster) -> list[str]:
@@ -77,6 +79,9 @@ def _source(cluster: Cluster) -> Source:
     key = settings.POLYGON_API_KEY
     if not key:
         raise SourceError(f"polygon_{cluster}: expected POLYGON_API_KEY")
+    if unknown := [topic for topic in settings.POLYGON_TOPICS if topic not in SPECIAL_TOPICS]:
+        expected = ", ".join(sorted(SPECIAL_TOPICS))
+        raise SourceError(f"POLYGON_TOPICS: expected some of {expected}, was {unknown[0][:40]!r}")
     tickers = _tickers(cluster)
     named = [ticker for ticker in tickers if ticker != ALL]
     feed = PolygonFeed(

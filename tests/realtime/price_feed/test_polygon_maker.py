@@ -38,6 +38,14 @@ def test_polygon_stands_for_the_clusters_of_the_settings(settings: Any) -> None:
         open_sources(["polygon"])
 
 
+def test_a_topic_that_no_cluster_has_is_named(settings: Any) -> None:
+    settings.POLYGON_TOPICS = ["FMV", "LV"]
+    assert "notices" in open_source("polygon_forex").channels
+    settings.POLYGON_TOPICS = ["FMV", "fmv"]
+    with pytest.raises(SourceError, match="POLYGON_TOPICS: expected some of AM, FMV, LV, was 'fmv'"):
+        open_source("polygon_forex")
+
+
 def test_each_cluster_makes_its_own_kind_of_asset(settings: Any) -> None:
     settings.POLYGON_OPTIONS = ["O:AAPL240119C00150500"]
     made = {
