@@ -384,9 +384,14 @@ class PolygonFeed(Feed):
 
     def _read_minute(self, event: events.MinuteEvent, told: list[Event]) -> None:
         symbol = self._symbols.get(event.sym)
-        if symbol is not None:
-            told.append(self._values.bar(event, symbol, self._values.amount(event.dv, event.v)))
-            self._tell_day(event, symbol, 60_000, told)
+        if symbol is None:
+            return
+        if self.cluster == "forex":  # as `_read_pair_minute`
+            told.append(self._values.bar(event, symbol, None))
+            self._tell_close(event, symbol, 60_000, told)
+            return
+        told.append(self._values.bar(event, symbol, self._values.amount(event.dv, event.v)))
+        self._tell_day(event, symbol, 60_000, told)
 
     def _tell_day(self, event: events.SecondEvent, symbol: str, length: int, told: list[Event]) -> None:
         """Says what is known of the day, at the last price that a trade has set or else at the window's close.

@@ -224,6 +224,8 @@ def test_a_pairs_minute_is_a_bar_and_its_count_of_quotes_no_volume() -> None:
     bar, quote = told(let_in("forex", "EUR/USD"), aggregate)
     assert isinstance(bar, Bar) and isinstance(quote, Quote)
     assert (bar.close, bar.volume, quote.price) == (D("1.0851"), None, D("1.0851"))
+    other = {**aggregate, "ev": "AM", "sym": "C:EUR-USD", "av": 9000, "a": 1.085}  # of the launchpad
+    assert told(let_in("forex", "EUR/USD"), other) == [bar, quote]
     aggregate |= {"ev": "XA", "pair": "BTC-USD", "v": 951.6112, "vw": 0.7756, "z": 73}
     bar, quote = told(let_in("crypto", "BTC-USD"), aggregate)
     assert isinstance(bar, Bar) and bar.volume == D("951.6112")
