@@ -46,7 +46,7 @@ MORE: dict[Cluster, frozenset[str]] = {
     "indices": frozenset(),
 }
 ALL = "*"
-_PAIR = re.compile(r"\b([A-Z][A-Z0-9]{0,3})\.([^\s,;\"']+)")
+_PAIR = re.compile(r"\b[A-Z][A-Z0-9]{0,3}\.[^\s,;\"']+")
 
 Wants = Mapping[str, Mode]
 
@@ -189,7 +189,8 @@ class Topics:
 
     def refused(self, message: str) -> Refusal:
         """Takes a refusal of what it names, or else of what was asked first and has not been answered."""
-        pairs = [found[0] for found in _PAIR.finditer(message) if self._is_ours(found[1], found[2])]
+        named = (found.rstrip(".!)") for found in _PAIR.findall(message))
+        pairs = [pair for pair in named if self._is_ours(pair)]
         if pairs:
             for pair in pairs:
                 self.acknowledged(pair)
@@ -200,8 +201,9 @@ class Topics:
         without = [symbol for symbol in denied if symbol in self._modes and not self._can_price(symbol)]
         return Refusal(frames, tuple(without), tuple(dict.fromkeys(pair.partition(".")[0] for pair in pairs)))
 
-    def _is_ours(self, topic: str, name: str) -> bool:
-        return f"{topic}.{name}" in self._owners or (name == ALL and topic in self._asked_for_all)
+    def _is_ours(self, pair: str) -> bool:
+        topic, _, name = pair.partition(".")
+        return pair in self._owners or (name == ALL and topic in self._asked_for_all)
 
     def _deny(self, pairs: Iterable[str]) -> list[str]:
         """Notes what may not be had, and returns whom that concerns."""

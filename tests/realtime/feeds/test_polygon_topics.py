@@ -69,7 +69,7 @@ def test_a_symbol_that_nothing_may_price_is_refused_and_no_other() -> None:
     topics = Topics("indices")
     topics.want({"I:SPX": "ltpc", "I:NDX": "ltpc"})
     assert asked(topics.refused("not authorized: V.I:NDX").frames) == ["+A.I:NDX"]
-    assert topics.refused("not authorized: A.I:NDX").symbols == ()
+    assert topics.refused("You are not authorized (A.I:NDX).").symbols == ()
     refusal = topics.refused("not authorized: AM.I:NDX")
     assert (refusal.symbols, refusal.frames) == (("I:NDX",), [])
     assert asked(topics.drop(["I:NDX"])) == []
