@@ -217,23 +217,33 @@ async def _bars(exchange: Any, symbol: str, first: datetime, last: datetime) -> 
     while since <= last:
         limit = min(BARS_AT_ONCE, (last - since).days + 1)
         rows = await exchange.fetch_ohlcv(symbol, "1d", int(since.timestamp() * 1000), limit)
-        read = [_bar(symbol, row) for row in rows]
+        read = [daily_bar(symbol, row) for row in rows]
         bars.update((bar.start, bar) for bar in read)
         newest = max((bar.start for bar in read), default=last)
         since = max(newest, since) + DAY
     return [bars[start] for start in sorted(bars) if first <= start <= last]
 
 
-def _bar(symbol: str, row: list[Any]) -> Bar:
-    """Reads [1504541580000, "4235.4", "4240.6", "4230.0", "4230.7", "37.72"]."""
+def daily_bar(symbol: str, row: list[Any]) -> Bar:
+    """Reads [1504483200000, "4235.4", "4240.6", "4230.0", "4230.7", "37.72"].
+
+    Raises:
+        FeedError: no prices of a day, or of a day that is not UTC's, as some exchanges have it: its close would be
+            taken for another hour's.
+    """
     stamp, *values = row
     opened, high, low, close, volume = (_number(value) for value in values)
-    if opened is None or high is None or low is None or close is None or low <= 0:
+    if opened is None or high is None or low is None or close is None:
         raise FeedError(f"expected the daily bars of {symbol}, was {str(row)[:200]}")
+    if not 0 < low <= min(opened, close) <= max(opened, close) <= high:
+        raise FeedError(f"expected the daily bars of {symbol}, was {str(row)[:200]}")
+    start = datetime.fromtimestamp(stamp / 1000, UTC)
+    if start != start.replace(hour=0, minute=0, second=0, microsecond=0):
+        raise FeedError(f"expected daily bars of {symbol} from midnight UTC, was one from {start:%H:%M}")
     return Bar(
         symbol=symbol,
         interval="1d",
-        start=datetime.fromtimestamp(stamp / 1000, UTC),
+        start=start,
         open=opened,
         high=high,
         low=low,

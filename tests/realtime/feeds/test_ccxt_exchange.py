@@ -3,15 +3,18 @@
 import json
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from assets.market import Bar
+from realtime.feeds.base import FeedError
+from realtime.feeds.ccxt_exchange import daily_bar
 from tests.vendors.kraken_rest import TICKER, KrakenServer, days
 from tests.vendors.real_clients import run_client
 
-pytestmark = [pytest.mark.real_client("ccxt"), pytest.mark.asyncio]
 ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
 
@@ -30,6 +33,8 @@ async def asked(servers: dict[str, KrakenServer], *questions: list[str]) -> dict
     return said
 
 
+@pytest.mark.real_client("ccxt")
+@pytest.mark.asyncio
 async def test_prices_are_the_exchanges_own_texts_and_one_bad_market_harms_no_other() -> None:
     tickers = {"XXBTZUSD": TICKER, "ADAUSDT": {**TICKER, "c": []}}
     before = datetime.now(UTC)
@@ -73,6 +78,8 @@ async def test_prices_are_the_exchanges_own_texts_and_one_bad_market_harms_no_ot
     assert prices == ["43000.1", "43500.0", "42500.5", "12.01200100"]
 
 
+@pytest.mark.real_client("ccxt")
+@pytest.mark.asyncio
 async def test_what_goes_wrong_says_whether_and_when_to_try_again() -> None:
     expected = {
         "too-many": ("too many requests", False, 60.0),
@@ -91,3 +98,29 @@ async def test_what_goes_wrong_says_whether_and_when_to_try_again() -> None:
         words, *decision = expected[fault]
         assert what == "FeedError" and words in message and "http://" not in message, fault
         assert [permanent, retry_after] == decision, fault
+
+
+def test_a_daily_bar_keeps_its_digits() -> None:
+    assert daily_bar("X", [1504483200000, "4235.40", "4240.6", "4230.0", "4230.7", None]) == Bar(
+        symbol="X",
+        interval="1d",
+        start=datetime(2017, 9, 4, tzinfo=UTC),
+        open=Decimal("4235.40"),
+        high=Decimal("4240.6"),
+        low=Decimal("4230.0"),
+        close=Decimal("4230.7"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ([1504540800000, "2", "3", "1", "2", "9"], "from midnight UTC, was one from 16:00"),
+        ([1504483200000, "2", "3", "1", None, "9"], "expected the daily bars of X, was"),
+        ([1504483200000, "2", "3", "0", "2", "9"], "expected the daily bars of X, was"),
+        ([1504483200000, "2", "1.5", "1", "2", "9"], "expected the daily bars of X, was"),
+    ],
+)
+def test_what_is_no_day_of_utc_is_no_daily_bar(row: list[Any], words: str) -> None:
+    with pytest.raises(FeedError, match=words):
+        daily_bar("X", row)
