@@ -1,5 +1,6 @@
 """OpenAlgo as a source: its key, and what is listed for it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from assets.calendar_names import known_names
 from realtime.feeds.openalgo import OpenAlgoFeed
 from realtime.price_feed.feed_store import NewAsset
 from realtime.price_feed.makers.openalgo import EXCHANGES, instruments
-from realtime.price_feed.sources import SourceError, open_source
+from realtime.price_feed.sources import Options, SourceError, open_source
+from tests.vendors.frames import write_frames
 
 
 def test_without_its_key_the_setting_is_named(settings: Any) -> None:
@@ -44,3 +46,19 @@ def test_every_exchange_has_a_calendar_that_there_is() -> None:
 def test_what_cannot_be_listed_is_named(word: str) -> None:
     with pytest.raises(SourceError, match=r"^OPENALGO_SYMBOLS: .*" + word):
         instruments([word])
+
+
+def test_a_symbol_that_does_not_tell_its_asset_stops_no_replay_of_the_others(
+    settings: Any, tmp_path: Path
+) -> None:
+    settings.REPLAY_VENDOR = "openalgo"
+    frames = [
+        (
+            float(number),
+            f'{{"type":"market_data","symbol":"{name}","exchange":"{exchange}","mode":1,"data":{{"ltp":1}}}}',
+        )
+        for number, (exchange, name) in enumerate([("CRYPTO", "BTCUSD"), ("NSE", "SBIN"), ("NSE", "M&M")])
+    ]
+    source = open_source("replay", Options(recording=str(write_frames(tmp_path / "frames.tsv", frames))))
+    assert [asset.symbol for asset in source.assets] == ["SBIN"]
+    assert source.only_symbols == {"CRYPTO:BTCUSD", "NSE:SBIN", "NSE:M&M"}
