@@ -44,6 +44,8 @@ RETRY_AFTER_LIMIT_SECONDS = 3600.0
 
 # This close code says that we broke a rule, such as one connection too many; who returns at once breaks it again.
 POLICY_VIOLATION, POLICY_PAUSE_SECONDS = 1008, 30.0
+# A vendor that is too busy for one request may send data for others, and data begins the back-off anew.
+BUSY_PAUSE_SECONDS = 5.0
 # Handshakes that are answered so need a person: no key, or not the right one.
 REFUSALS = frozenset({401, 403})
 

@@ -14,6 +14,7 @@ import msgspec
 
 from assets.market import Conversions, Depth, Trade, parse_decimal
 from realtime.feeds.base import (
+    BUSY_PAUSE_SECONDS,
     UNREADABLE,
     Channel,
     Confirmed,
@@ -158,7 +159,7 @@ class BitstampFeed(Feed):
     def _read_error(self, message: str) -> list[Event]:
         """Reads {"event":"bts:error","channel":"","data":{"code":null,"message":"Invalid channel provided."}}"""
         if not self._misspelt:
-            raise FeedError(f"the vendor refuses a request: {message[:200]}")
+            raise FeedError(f"the vendor refuses a request: {message[:200]}", retry_after=BUSY_PAUSE_SECONDS)
         return [Refused((self._misspelt.pop(0),), message)]
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from assets.market import Book, Conversions, Quote, Trade, parse_decimal
 from realtime.feeds.base import (
+    BUSY_PAUSE_SECONDS,
     UNREADABLE,
     Clock,
     Confirmed,
@@ -387,7 +388,7 @@ class CoinbaseFeed(Feed):
             raise FeedError(f"the vendor refuses us: {reason}", permanent=True)
         request = self._requests[0] if self._requests else None
         if request is None or (_BUSY.search(reason) and not _named(request.products, reason)):
-            raise FeedError(f"the vendor reports an error: {reason}")
+            raise FeedError(f"the vendor reports an error: {reason}", retry_after=BUSY_PAUSE_SECONDS)
         self._requests.popleft()
         if request.kind == "unsubscribe":
             return self._next_request()

@@ -15,6 +15,7 @@ import msgspec
 
 from assets.market import BidAsk, Book, Conversions, Depth, Level, Quote, Side, Trade, parse_decimal
 from realtime.feeds.base import (
+    BUSY_PAUSE_SECONDS,
     UNREADABLE,
     Channel,
     Confirmed,
@@ -263,7 +264,9 @@ class KrakenFeed(Feed):
             return []
         # Heartbeats would make look alive what was not granted.
         if answer.symbol is None or any(word in answer.error for word in TOO_MANY):
-            raise FeedError(f"the vendor refuses a request: {answer.error[:200]}")
+            raise FeedError(
+                f"the vendor refuses a request: {answer.error[:200]}", retry_after=BUSY_PAUSE_SECONDS
+            )
         if answer.symbol not in self._wanted:  # one channel has said so already
             return []
         self._wanted.discard(answer.symbol)

@@ -32,7 +32,7 @@ def test_errors_are_of_the_names_that_can_be_no_pair_and_each_is_refused_once() 
     ]
     with pytest.raises(FeedError, match="the vendor refuses a request: Invalid channel provided") as raised:
         feed.decode(error(WRONG).encode())
-    assert not raised.value.permanent
+    assert not raised.value.permanent and raised.value.retry_after == 5
 
 
 def test_a_new_connection_knows_no_wrong_names_of_the_last() -> None:

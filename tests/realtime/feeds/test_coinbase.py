@@ -386,6 +386,7 @@ def test_a_refusal_of_us_all_ends_the_connection_and_says_whether_for_good(
     with pytest.raises(FeedError) as caught:
         refused(opened("BTC-USD", "ETH-USD"), reason)
     assert caught.value.permanent is permanent
+    assert permanent or caught.value.retry_after == 5
     assert not isinstance(caught.value, FrameError)
     assert reason in str(caught.value)
 

@@ -187,15 +187,17 @@ def test_a_refusal_that_is_not_about_a_pair_ends_the_connection_for_now(
     with pytest.raises(FeedError, match=reason) as caught:
         opened().decode(refused("subscribe", reason, pair).encode())
     assert not caught.value.permanent and not isinstance(caught.value, FrameError)
+    assert caught.value.retry_after == 5
 
 
 @pytest.mark.asyncio
-async def test_a_busy_vendor_is_returned_to() -> None:
+async def test_a_busy_vendor_is_returned_to_but_not_at_once() -> None:
     async with KrakenServer(fault="busy") as server:
         sink, clock = WaitingSink(), JumpingClock()
         async with running(FeedRunner(kraken(server.url), sink, clock=clock)):
             await clock.until_slept(3)
     assert any("Exceeded msg rate" in reason for _, reason in sink.states)
+    assert all(seconds >= 5 for seconds in clock.sleeps)
 
 
 # -- as a source
