@@ -308,14 +308,16 @@ class BarBuilder:
         for built in self.open_bars():
             yield built, False
 
-    def resume(self, bar: Bar) -> None:
-        """Goes on with a stored bar, unless one is open already."""
+    def resume(self, bar: Bar, revised: bool = False) -> None:
+        """Goes on with a stored bar, unless one is open already; what was revised stays so."""
         if not self.continues_stored:
             return
         if bar.interval == "1m" and self.minute is None:
             self._open(OpenBar.of(bar, bar.start + MINUTE))
         elif bar.interval == "1d" and self.day is None:
             self._open(OpenBar.of(bar, self.calendar.after(self.calendar.session_at(bar.start)).open))
+        if revised and (known := self._bar_at(bar.interval, bar.start)) is not None:
+            known.revised = True
         self.changes += 1
 
     def restart(self) -> list[BuiltBar]:

@@ -194,7 +194,7 @@ def read_closes(source: str, asset_ids: Sequence[int], now: datetime) -> dict[st
     return closes
 
 
-def read_open_bars(source: str, listings: Sequence[Listing], now: datetime) -> dict[str, list[Bar]]:
+def read_open_bars(source: str, listings: Sequence[Listing], now: datetime) -> dict[str, list[BuiltBar]]:
     """Returns what is stored of the minute and of the session of `now`, as far as all may see it who see the source."""
     minute, day = PriceBar.Interval.MINUTE, PriceBar.Interval.DAY
     wanted = [(minute, minute_start(now), listings)]
@@ -202,13 +202,14 @@ def read_open_bars(source: str, listings: Sequence[Listing], now: datetime) -> d
     for listing in listings:
         by_calendar[listing.calendar].append(listing)
     wanted += [(day, calendar.session_at(now).open, some) for calendar, some in by_calendar.items()]
-    found: dict[str, list[Bar]] = defaultdict(list)
+    found: dict[str, list[BuiltBar]] = defaultdict(list)
     for interval, start, members in wanted:
         for some in chunks(members):
             ids = [listing.asset_id for listing in some]
             rows = PriceBar.objects.filter(asset_id__in=ids, interval=interval, start=start)
             for row in rows.visible_to(viewer_like(source)).select_related("asset"):
-                found[row.asset.symbol].append(_bar(row, row.asset.symbol))
+                bar = _bar(row, row.asset.symbol)
+                found[row.asset.symbol].append(BuiltBar(bar, revised=row.revised))
     return found
 
 

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from assets.hours import Hours, confirmed_since, hours_at
-from assets.market import Bar
 from assets.sessions import Calendar
 from realtime.price_feed.channels import shown_bars
 from realtime.price_feed.lines import NO_PRICE, Line
@@ -138,16 +137,17 @@ class Followed:
             if line is not None and line.learn_close(close) and line.price is not None and line.seq:
                 self._changed(line)
 
-    def resume_bars(self, bars: Mapping[str, Iterable[Bar]]) -> None:
+    def resume_bars(self, bars: Mapping[str, Iterable[BuiltBar]]) -> None:
         """Goes on with bars that were stored before they were over.
 
         Where nothing else is known of the price, a session that is over gives its close.
         """
         for symbol, stored in bars.items():
             line = self.lines.get(symbol)
-            for bar in stored if line is not None else ():
+            for built in stored if line is not None else ():
                 assert line is not None
-                line.bars.resume(bar)
+                bar = built.bar
+                line.bars.resume(bar, built.revised)
                 if line.price is None and line.hours.is_over and bar.start == line.hours.session.open:
                     line.as_of = line.received_at = line.hours.session.close
                     line.keep_raw(bar.close)

@@ -281,6 +281,14 @@ def test_a_resumed_bar_goes_on_from_what_was_stored() -> None:
     assert not builder.minute.fresh
 
 
+def test_a_bar_that_was_revised_before_a_restart_still_says_so() -> None:
+    builder = BarBuilder("AAPL")
+    builder.resume(bar(interval="1d"))  # of the last record, which does not tell
+    builder.resume(bar(), revised=True)
+    builder.resume(bar(interval="1d"), revised=True)
+    assert [built.revised for built in builder.open_bars()] == [True, True]
+
+
 def test_a_bar_that_may_have_begun_before_us_joins_what_is_stored() -> None:
     ours = BuiltBar(
         bar(open=Decimal(8), high=Decimal(20), low=Decimal(8), volume=Decimal(7)), True, Decimal(2)

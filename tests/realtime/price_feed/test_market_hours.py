@@ -9,6 +9,7 @@ import pytest
 from assets.market import Bar, Depth
 from assets.sessions import AROUND_THE_CLOCK, FX_DAYS
 from realtime.price_feed.listing import LastPrice
+from realtime.price_feed.open_bar import BuiltBar
 from tests.exchanges import HONG_KONG, LONDON, MUMBAI, NEW_YORK, utc
 from tests.realtime.price_feed.market import (
     CLOSE,
@@ -343,7 +344,7 @@ def test_a_first_start_at_night_begins_with_the_stored_close() -> None:
     market = Market(now=night)
     price = Decimal(150)
     bar = Bar(symbol="ACME", interval="1d", start=OPEN, open=price, high=price, low=price, close=price)
-    market.batcher.resume_bars({"ACME": [bar]})
+    market.batcher.resume_bars({"ACME": [BuiltBar(bar)]})
     market.batcher.begin(2)
     record = market.at(night)
     assert record is not None

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from assets.sessions import AROUND_THE_CLOCK
 from assets.splits import SplitEvent
 from realtime.price_feed.listing import Close, LastPrice
+from realtime.price_feed.open_bar import BuiltBar
 from realtime.protocol import Mode, decode_quote, encode_quote
 from tests.exchanges import utc
 from tests.realtime.price_feed.market import OPEN, SECOND, WEDNESDAY, Market, make_listing, money, restarted
@@ -105,7 +106,7 @@ def test_a_price_of_the_database_is_as_it_was_traded() -> None:
 def test_a_restart_in_the_night_keeps_the_days_bar_as_it_was_traded() -> None:
     market = before_the_split()
     market.at(EFFECTIVE)
-    bars = {"ACME": market.daily_bars()[-1:]}
+    bars = {"ACME": [BuiltBar(bar) for bar in market.daily_bars()[-1:]]}
     again = restarted(market, EFFECTIVE + 60 * SECOND)
     again.batcher.resume_bars(bars)
     assert (again.last.open, again.last.high) == money("120", "120")

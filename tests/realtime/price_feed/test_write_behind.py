@@ -176,9 +176,13 @@ class TestReading:
         asset = make_asset()
         rows = [make_bar(asset), make_bar(asset, NOON - 60 * SECOND), make_bar(asset, MIDNIGHT, "7", "1d")]
         write([], rows)
+        PriceBar.objects.daily().update(revised=True)
         FeedSymbol.objects.create(asset=asset, source="simulator", symbol="AAPL")
         bars = read_open_bars("simulator", read_listings("simulator"), NOON + 30 * SECOND)["AAPL"]
-        assert {(bar.interval, bar.start) for bar in bars} == {("1d", MIDNIGHT), ("1m", NOON)}
+        assert {(built.bar.interval, built.bar.start, built.revised) for built in bars} == {
+            ("1d", MIDNIGHT, True),
+            ("1m", NOON, False),
+        }
 
     def test_a_source_goes_on_with_no_bar_that_not_all_may_see_who_see_the_source(self) -> None:
         asset = make_asset()
@@ -227,7 +231,9 @@ class TestReading:
         for hour, close, start in ((12, 1, opens[1]), (15, 2, opens[2])):
             now = NOON.replace(hour=hour)
             assert read_closes("simulator", [asset.pk], now)["AAPL"].price == close
-            assert [bar.start for bar in read_open_bars("simulator", [listing], now)["AAPL"]] == [start]
+            assert [built.bar.start for built in read_open_bars("simulator", [listing], now)["AAPL"]] == [
+                start
+            ]
 
     def test_a_day_stored_while_the_calendar_was_another_is_no_earlier_session(self) -> None:
         store_exchange(NEW_YORK)
