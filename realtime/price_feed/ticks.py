@@ -131,8 +131,12 @@ async def keep_ticks(recorder: TickRecorder, store: WriteBehind, clock: Clock, r
 
 
 async def write_waiting(recorder: TickRecorder, store: WriteBehind) -> None:
-    """Writes all that waits now; raises what the database raises, and then what was not written waits on."""
-    while batch := recorder.next_batch():
+    """Writes all that waits now; raises what the database raises, and then what was not written waits on.
+
+    What comes meanwhile waits for the next time: a busy market would never let this end, a few rows at a time.
+    """
+    for _ in range(0, recorder.waiting, ROWS_AT_ONCE):
+        batch = recorder.next_batch()
         try:
             written = await store.call(write, batch)
         except Exception:

@@ -95,6 +95,22 @@ async def test_ticks_are_stored_as_they_were_told() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.asyncio
+async def test_what_comes_during_a_write_waits_for_the_next() -> None:
+    asset = await Asset.objects.acreate(symbol="BTC-USD")
+    recorder, numbers = recorder_of(trade(), asset_id=asset.pk), iter(range(1, 10))
+
+    class BusyMarket(Store):
+        async def call(self, function, *arguments):  # type: ignore[no-untyped-def]
+            recorder.take("coinbase", [trade(next(numbers))], {"BTC-USD": asset.pk}, START)
+            return await super().call(function, *arguments)
+
+    for written in (1, 2):
+        await write_waiting(recorder, BusyMarket())  # type: ignore[arg-type]
+        assert (recorder.written, recorder.waiting) == (written, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.asyncio
 async def test_a_tick_that_the_database_refuses_harms_no_other() -> None:
     asset = await Asset.objects.acreate(symbol="BTC-USD")
     recorder = recorder_of(trade(1), asset_id=asset.pk)
