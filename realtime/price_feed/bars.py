@@ -49,6 +49,7 @@ class BarBuilder:
         "continues_stored",
         "day",
         "minute",
+        "repeats_are_known",
         "symbol",
     )
 
@@ -58,6 +59,8 @@ class BarBuilder:
         # Whether the first bar of each interval may have begun before we listened. A recording is heard from its
         # beginning: what is stored of it are the same trades, and to join those would count them twice.
         self.continues_stored = True
+        # Whether a first trade that its source repeats comes without its quantity: else it is stored already.
+        self.repeats_are_known = False
         self.minute: OpenBar | None = None
         self.day: OpenBar | None = None
         # Grows with everything that changes a bar, so that who shows bars sees that there is something new.
@@ -126,6 +129,8 @@ class BarBuilder:
                 self._wait(interval, tick)
             elif (bar := self._new(interval, tick, is_late)) is not None:
                 built += self._change(bar, tick, is_late, is_new=True)
+                if bar.fresh and self.repeats_are_known:
+                    bar.first_quantity = None
         if tick.moves_last and not is_late:
             self._last = tick.time
             self._due = max(self._due, tick.time)

@@ -172,6 +172,7 @@ class Line(Sides):
         if last.record is not None:
             self._restore_record(last.record)
             self.restored = last.as_of, last.price, self.last_quantity
+            self.bars.repeats_are_known = True
         hours = self.hours
         if hours.is_over and self.as_of == hours.session.close:
             self.settle(last.price)

@@ -179,6 +179,23 @@ def test_a_restarted_process_does_not_count_the_last_trade_again() -> None:
     assert after.last.volume == 5
 
 
+def test_the_first_trade_after_a_restart_is_added_to_what_is_stored_of_its_minute() -> None:
+    before = Market(quotes_are_trades=False)
+    before.take(make_trade("100", TEN, "3", trade_id="1"), TEN + 900 * SECOND)
+    ((_, stored, _),) = minutes(before)
+    after = restarted(before, TEN + 910 * SECOND, quotes_are_trades=False)
+    for number, quantity in (("1", "3"), ("2", "5"), ("3", "7")):  # the last one again, and two that are new
+        as_of = TEN + (int(number) - 1) * SECOND
+        after.take(make_trade("100", as_of, quantity, trade_id=number), as_of + 900 * SECOND)
+    built = next(one for _, one in after.batcher.open_bars() if one.bar.interval == "1m")
+    assert built.fresh and built.joined(stored).volume == 15
+
+    new_only = restarted(before, TEN + 910 * SECOND, quotes_are_trades=False)
+    new_only.take(make_trade("100", TEN + SECOND, "5", trade_id="2"), TEN + 901 * SECOND)
+    built = next(one for _, one in new_only.batcher.open_bars() if one.bar.interval == "1m")
+    assert built.joined(stored).volume == 8
+
+
 # -- bids and asks
 
 
