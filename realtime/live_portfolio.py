@@ -149,7 +149,9 @@ class LivePortfolios:
         joined = False
         try:
             await self._check_owner(connection, portfolio_id)
-            if watched.holdings is None or watched.loading is not None:
+            # Its user may see less than when it was loaded for a connection that is open still.
+            is_narrower = not connection.identity.viewer.covers(watched.market.viewer)
+            if watched.holdings is None or watched.loading is not None or is_narrower:
                 await self._loaded(watched)
             if self._watched.get(portfolio_id) is not watched:
                 raise not_found()  # deleted, or somebody else's, since its owner was looked up

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from assets.models import Asset
+from assets.redistribution import EVERYTHING, any_user
 from assets.snapshots import connection as sync_redis
 from portfolio.models import Portfolio, Transaction
 from realtime.bus import WEB_GROUP, new_layer
@@ -115,6 +116,31 @@ async def test_a_viewer_gets_the_whole_value_first(
     assert (value["cash"], value["total_value"], value["daily_change"]) == (3000, 5000, 200)
     assert client.connection.portfolios == {portfolio_id}
     await wanting(hub, ["AAPL", "MSFT"])
+
+
+async def test_what_its_user_may_not_see_is_missing_and_goes_missing(
+    new_hub: NewHub, new_source: NewSource, new_client: NewClient, alice: Owner, settings: Any
+) -> None:
+    settings.FEED_OWNER = "alice"
+    source = await new_source("polygon")
+    await source.tick("AAPL", price=Decimal(120))
+    portfolio_id = await in_thread(lambda: alice.portfolio("AAPL"))
+    hub = await new_hub()
+    live = LivePortfolios(hub)
+    older, newer = (
+        new_client(hub, Identity(user_id=alice.user.pk, viewer=viewer)) for viewer in (EVERYTHING, any_user())
+    )
+    await watch(live, older, portfolio_id)
+    assert (positions(last(older)), last(older)["total_value"]) == ({"AAPL": 120}, 5200)
+
+    settings.FEED_OWNER = "another"
+    await watch(live, newer, portfolio_id)
+    assert (positions(last(newer)), last(newer)["total_value"]) == ({"AAPL": None}, 4000)
+    await wanting(hub, ["AAPL"])
+    older.portfolios.clear()
+    await source.tick("AAPL", price=Decimal(130))
+    await eventually(lambda: last(older), "a value")
+    assert {last(client)["total_value"] for client in (older, newer)} == {4000}
 
 
 async def test_a_tick_pushes_the_positions_that_changed_and_the_new_sums(
