@@ -2,18 +2,20 @@
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import redis.asyncio as redis
 from asgiref.sync import sync_to_async
 
 from realtime.alerts.models import AlertFiring
 from realtime.price_feed.alert_desk import AlertDesk
 from realtime.price_feed.write_behind import WriteBehind
-from tests.realtime.alerts.builders import make_alert
+from tests.realtime.alerts.builders import make_alert, make_user
 from tests.realtime.price_feed.market import OPEN, SECOND, Market, make_listing
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.django_db(transaction=True)]
@@ -30,13 +32,38 @@ class Time:
         await asyncio.sleep(seconds)
 
 
-async def test_what_is_written_while_alerts_are_read_again_is_not_forgotten(redis_url: str) -> None:
-    alert = await sync_to_async(make_alert)(threshold=Decimal(100), armed_at=OPEN)
-    market = Market(listing=make_listing(asset_id=alert.asset_id))
-    store, gate = WriteBehind(), threading.Event()
+@pytest_asyncio.fixture
+async def new_desk(redis_url: str) -> AsyncIterator[Callable[[], tuple[AlertDesk, WriteBehind]]]:
+    store = WriteBehind()
     store.start()
     client: Any = redis.Redis.from_url(redis_url)
-    desk = AlertDesk(client, None, store, Time())
+    yield lambda: (AlertDesk(client, None, store, Time()), store)
+    await client.aclose()
+    await asyncio.to_thread(store.close, 5)
+
+
+async def written(desk: AlertDesk) -> list[AlertFiring]:
+    while desk._changes:
+        await desk._write()
+    return [one async for one in AlertFiring.objects.select_related("alert__user").order_by("id")]
+
+
+async def test_a_price_fires_the_alerts_of_those_who_may_see_it(new_desk: Any, settings: Any) -> None:
+    settings.FEED_OWNER, settings.FEED_REDISTRIBUTION = "olivia", {"simulator": "owner"}
+    for name in ("olivia", "bob"):
+        user = await sync_to_async(make_user)(name)
+        alert = await sync_to_async(make_alert)(user, threshold=Decimal(100), armed_at=OPEN)
+    market = Market(listing=make_listing(asset_id=alert.asset_id))
+    desk, _ = new_desk()
+    await desk.enter(market.batcher)
+    market.quote("101", OPEN + SECOND)
+    assert [one.alert.user.username for one in await written(desk)] == ["olivia"]
+
+
+async def test_what_is_written_while_alerts_are_read_again_is_not_forgotten(new_desk: Any) -> None:
+    alert = await sync_to_async(make_alert)(threshold=Decimal(100), armed_at=OPEN)
+    market = Market(listing=make_listing(asset_id=alert.asset_id))
+    (desk, store), gate = new_desk(), threading.Event()
     await desk.enter(market.batcher)
     market.quote("99", OPEN + SECOND)
 
@@ -53,8 +80,4 @@ async def test_what_is_written_while_alerts_are_read_again_is_not_forgotten(redi
 
     market.quote("98", OPEN + 3 * SECOND)
     market.quote("102", OPEN + 4 * SECOND)
-    while desk._changes:
-        await desk._write()
-    assert [one.price async for one in AlertFiring.objects.order_by("id")] == [101, 102]
-    await client.aclose()
-    await asyncio.to_thread(store.close, 5)
+    assert [one.price for one in await written(desk)] == [101, 102]
