@@ -54,10 +54,11 @@ def watched_assets() -> set[int]:
 def load(asset_ids: Sequence[int], now: datetime) -> dict[int, list[StoredAlert]]:
     """Returns the alerts of each asset that a price may change."""
     found: dict[int, list[StoredAlert]] = defaultdict(list)
-    owner = owner_id()
     for start in range(0, len(asset_ids), CHUNK):
         some = asset_ids[start : start + CHUNK]
-        for alert in PriceAlert.objects.active().filter(asset_id__in=some).order_by("id"):
+        alerts = list(PriceAlert.objects.active().filter(asset_id__in=some).order_by("id"))
+        owner = owner_id() if alerts else None
+        for alert in alerts:
             found[alert.asset_id].append(_stored(alert, now, viewer_of_id(alert.user_id, owner)))
     return found
 
