@@ -73,8 +73,11 @@ class BarRow(NamedTuple):
         return self.asset_id, self.built.bar.interval, self.built.bar.start
 
     def after(self, older: "BarRow | None") -> "BarRow":
-        """Returns this row instead of one that waits still: what is to be joined was not joined yet."""
-        if older is None or not older.built.fresh:
+        """Returns this row instead of one that waits still: what is to be joined was not joined yet.
+
+        What another source has counted is nothing of this one's bar.
+        """
+        if older is None or not older.built.fresh or older.source != self.source:
             return self
         return self._replace(built=self.built._replace(fresh=True, first_quantity=older.built.first_quantity))
 

@@ -124,6 +124,8 @@ class TestWriting:
         write([], [revised])  # its volume was counted
         assert PriceBar.objects.get().volume == 19
         assert revised.after(None) is revised
+        whole = make_bar(asset)._replace(source="coinbase")
+        assert whole.after(waiting) is whole
 
     def test_minute_bars_are_kept_for_a_week_and_daily_ones_for_ever(self) -> None:
         asset = make_asset()
