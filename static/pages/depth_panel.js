@@ -1,7 +1,7 @@
 /** The best levels of the selected asset's book. Its rows are made once; then only what changed is written. */
 
 import { el, part, setAttribute, setText } from "./dom.js";
-import { moment, percent as inPercent, price, size } from "./format.js";
+import { moment, price, size } from "./format.js";
 import { LEVELS, ladder } from "./ladder.js";
 
 const SIDES = /** @type {const} */ (["bid", "ask"]);
@@ -31,7 +31,7 @@ export class DepthPanel {
       row.paint("bid", bids[i], digits, places);
       row.paint("ask", asks[i], digits, places);
     });
-    const share = percent === null ? "" : ` (${inPercent(percent).replace("+", "")})`;
+    const share = percent === null ? "" : ` (${price(percent, percent < 0.01 ? 4 : 2)}%)`;
     setText(part(this.root, "spread"), spread === null ? "One side only" : `Spread ${price(spread, digits)}${share}`);
     setAttribute(part(this.root, "table"), "title", `${book.source ?? ""} · as of ${moment(book.as_of)}`);
   }

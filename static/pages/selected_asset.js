@@ -11,6 +11,8 @@ import { TradesPanel } from "./trades_panel.js";
 import { VolumeLine } from "./volume_line.js";
 
 const GREEKS = ["delta", "gamma", "theta", "vega", "iv"];
+// Some vendors' keys do not tell an option from a future: such an asset is asked for greeks too.
+const MAY_BE_OPTIONS = new Set(["option", "other"]);
 
 export class SelectedAsset {
   /** @type {Record<string, any>} */ #asset = {};
@@ -64,7 +66,7 @@ export class SelectedAsset {
     for (const name of /** @type {const} */ (["trades", "book"])) {
       if (given.has(name) && !this.#refused.has(name)) channels.push(name);
     }
-    const wantsGreeks = this.#asset.asset_class === "option" && !this.#refused.has("option_greeks");
+    const wantsGreeks = MAY_BE_OPTIONS.has(this.#asset.asset_class) && !this.#refused.has("option_greeks");
     return wantsGreeks ? { mode: "option_greeks", channels } : { channels };
   }
 
@@ -136,7 +138,7 @@ export class SelectedAsset {
 
   #paintGreeks(/** @type {Record<string, any>} */ quote) {
     const known = GREEKS.filter((name) => quote[name] != null);
-    this.greeks.hidden = this.#asset.asset_class !== "option" || !known.length;
+    this.greeks.hidden = !MAY_BE_OPTIONS.has(this.#asset.asset_class) || !known.length;
     if (this.greeks.hidden) return;
     if (!this.greeks.childElementCount) {
       this.greeks.append(...GREEKS.map((name) => el("div", {}, el("dt", { text: name === "iv" ? "IV" : name }), el("dd", { "data-f": name }))));

@@ -332,6 +332,35 @@ def test_the_chart_has_history_and_the_server_s_bars_move_it(person: Person) -> 
     expect(figure).to_have_attribute("data-bars", str(bars))
 
 
+def test_greeks_are_shown_where_an_asset_may_be_an_option(person: Person) -> None:
+    def answer(route: Route) -> None:
+        asset = route.fetch().json() | {"asset_class": "other"}  # a vendor's key says no more
+        route.fulfill(json=asset)
+
+    def no_assets(route: Route) -> None:
+        route.fulfill(json={"count": 0, "next": None, "previous": None, "results": []})
+
+    def prepare(page: Page) -> None:
+        lines.append(Line(page))
+        page.route("**/api/assets/?*", no_assets)
+        page.route("**/api/assets/MSFT/", answer)
+
+    lines: list[Line] = []
+    page = person.dashboard(prepare=prepare)
+    row(page, "MSFT").click()
+    greeks = page.locator("[data-f=greeks]")
+    expect(page.locator("[data-view=trades] tbody tr[data-number]").first).to_be_visible()
+    expect(greeks).to_be_hidden()
+    asked = [message["data"] for message in lines[0].sent if message["type"] == "subscribe_asset"]
+    assert any(wish.get("mode") == "option_greeks" and wish["symbols"] == ["MSFT"] for wish in asked)
+
+    lines[0].take_over()
+    quote = {"symbol": "MSFT", "price": 12.5, "source": "simulator", "delta": 0.52, "iv": 0.21, "seq": 10**9}
+    lines[0].say("asset_update", quote | {"as_of": "2026-11-20T14:30:00.000000Z"})
+    expect(greeks.locator("[data-f=delta]")).to_have_text("0.5200")
+    expect(greeks.locator("[data-f=iv]")).to_have_text("21.00%")
+
+
 def test_the_book_and_the_trades_are_those_of_the_selected_asset(person: Person) -> None:
     lines: list[Line] = []
     page = person.dashboard(prepare=lambda page: lines.append(Line(page)))
@@ -353,6 +382,9 @@ def test_the_book_and_the_trades_are_those_of_the_selected_asset(person: Person)
     expect(depth.locator("[data-f=spread]")).to_have_text("Spread 0.03 (0.01%)")
     best = depth.locator("tbody tr").first
     expect(best.locator("td")).to_have_text(["4", "250.01", "250.04", "2"])
+    longest = best.locator("td.bid i").bounding_box()
+    panel = depth.bounding_box()
+    assert longest and panel and longest["width"] > 100 and longest["x"] > panel["x"] + 4
     gone = [["bid", 250.01, 0], ["ask", 250.03, 8]]
     lines[0].say("book_update", {**head, "seq": 2, "previous_seq": 1, "changes": gone})
     expect(best.locator("td")).to_have_text(["1", "250.00", "250.03", "8"])
