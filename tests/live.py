@@ -119,17 +119,24 @@ class LiveSystem:
 
     def login(self, username: str = "demo", password: str = "demo") -> dict[str, str]:
         """Logs in as a person does and returns the cookies."""
+        return self._sign_in("/accounts/login/", username=username, password=password, next="/healthz")
+
+    def login_without_password(self) -> dict[str, str]:
+        """Goes the demo user's short way in, which spares the system the third of a second of a password."""
+        return self._sign_in("/accounts/demo/")
+
+    def _sign_in(self, path: str, **form: str) -> dict[str, str]:
         jar = http.cookiejar.CookieJar()
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
         page = f"{self.url}/accounts/login/"
         browser.open(page, timeout=PATIENCE).read()
-        token = {cookie.name: cookie.value or "" for cookie in jar}["csrftoken"]
-        form = {"username": username, "password": password, "csrfmiddlewaretoken": token, "next": "/healthz"}
-        request = urllib.request.Request(page, urllib.parse.urlencode(form).encode(), {"Referer": page})
+        form["csrfmiddlewaretoken"] = {cookie.name: cookie.value or "" for cookie in jar}["csrftoken"]
+        data = urllib.parse.urlencode(form).encode()
+        request = urllib.request.Request(self.url + path, data, {"Referer": page})
         browser.open(request, timeout=PATIENCE).read()
         cookies = {cookie.name: cookie.value or "" for cookie in jar}
         if "sessionid" not in cookies:
-            raise AssertionError(f"expected to be logged in as {username}")
+            raise AssertionError(f"expected to be logged in at {path}")
         return cookies
 
     def cookie_header(self, username: str = "demo", password: str = "demo") -> str:
