@@ -1,6 +1,5 @@
 """Events of the account behind a source's key: to its owner in order, and to nobody else."""
 
-import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +10,7 @@ from assets.redistribution import owner_id
 from realtime.account_events import KEEP_SECONDS
 from realtime.database import in_database
 from realtime.handshake import Identity
+from tests.portfolio.builders import in_thread
 from tests.realtime.builders import Client, Clock, eventually
 from tests.realtime.conftest import NewClient, NewHub, NewSource
 
@@ -90,7 +90,7 @@ async def test_rest_lists_the_last_account_events_to_their_owner_alone(
         found.append(client.get("/api/account-events/").status_code)
         return found
 
-    own, others, without = await asyncio.to_thread(ask)
+    own, others, without = await in_thread(ask)
     assert [found["key"] for found in own] == ["2", "1", "0"]
     assert own[0]["source"] == "upstox" and own[0]["details"]["price"] == "10.50"
     assert others == [] and without == 400

@@ -81,8 +81,8 @@ def quotes_in(frame: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.django_db(transaction=True)
 async def test_daily_bars_are_the_last_thirty_in_todays_units() -> None:
-    await in_database(make_bars)
-    found = await in_database(read_daily_bars, ["SPLIT", "YOUNG", "NOPE"], "number", EVERYTHING)
+    await in_thread(make_bars)
+    found = await in_thread(lambda: read_daily_bars(["SPLIT", "YOUNG", "NOPE"], "number", EVERYTHING))
 
     assert found.keys() == {"SPLIT", "YOUNG"}
     assert found["YOUNG"] == '"daily_bars":[],"bars_complete":false'
@@ -93,7 +93,7 @@ async def test_daily_bars_are_the_last_thirty_in_todays_units() -> None:
         f'"daily_bars":[{first},"open":10,"high":12,"low":9,"close":11,"volume":500}}'
     )
     assert f'{last},"open":100,"high":120,"low":90,"close":110,"volume":50}}' in found["SPLIT"]
-    strings = await in_database(read_daily_bars, ["SPLIT"], "string", EVERYTHING)
+    strings = await in_thread(lambda: read_daily_bars(["SPLIT"], "string", EVERYTHING))
     assert '"close":"110","volume":"50"' in strings["SPLIT"]
 
 

@@ -4,7 +4,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 
 from assets.redistribution import EVERYTHING, any_user, anybody
@@ -12,6 +11,7 @@ from realtime.handshake import Identity
 from realtime.models import AccessToken
 from realtime.protocol import Channel, CloseCode, Mode
 from realtime.welcome import Welcome
+from tests.portfolio.builders import in_thread
 from tests.realtime.builders import Clock, eventually
 from tests.realtime.channels import Reader, bar_json, book_json, notice_json, trades_json
 from tests.realtime.conftest import NewClient, NewHub, NewSource
@@ -115,9 +115,9 @@ async def test_who_may_see_less_than_before_is_closed_beside_a_connection_that_k
     new_hub: NewHub, new_client: NewClient, settings: Any
 ) -> None:
     settings.FEED_OWNER = ""
-    olivia = await sync_to_async(User.objects.create_superuser)("olivia")
-    token = await AccessToken.objects.acreate(user=olivia, digest="d")
-    await sync_to_async(User.objects.create_superuser)("another")
+    olivia = await in_thread(lambda: User.objects.create_superuser("olivia"))
+    token = await in_thread(lambda: AccessToken.objects.create(user=olivia, digest="d"))
+    await in_thread(lambda: User.objects.create_superuser("another"))
     hub = await new_hub()
     newer, older = (
         new_client(hub, Identity(user_id=olivia.pk, token_id=token.pk, viewer=viewer)).connection

@@ -1,12 +1,14 @@
 """How feeds hear of changed alerts: what is newer than they have seen, and when Redis cannot tell."""
 
+from functools import partial
+
 import pytest
 import redis
-from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from realtime.alerts.changes import note_change, read_changes
 from realtime.bus import new_redis
+from tests.portfolio.builders import in_thread
 
 
 class Undone(Exception):
@@ -19,7 +21,7 @@ async def test_a_feed_reads_what_is_newer_than_it_has_seen(redis_url: str) -> No
     client = new_redis()
     assert await read_changes(client, -1) == (0, set())
     for asset_id in (7, 8, 7):
-        await sync_to_async(note_change)(asset_id)
+        await in_thread(partial(note_change, asset_id))
     assert await read_changes(client, 0) == (3, {7, 8})
     assert await read_changes(client, 2) == (3, {7})
     assert await read_changes(client, 3) == (3, set())

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.test import override_settings
 
@@ -24,6 +23,7 @@ from realtime.feeds.base import FeedError
 from realtime.feeds.fetch import post
 from realtime.price_feed.alert_webhooks import WebhookSender
 from realtime.price_feed.write_behind import WriteBehind
+from tests.portfolio.builders import in_thread
 from tests.realtime.alerts.builders import NOW, change_of, make_alert, make_user, make_webhook
 from tests.realtime.builders import eventually
 
@@ -99,17 +99,19 @@ async def clock() -> AsyncIterator[Time]:
     await asyncio.to_thread(store.close, 5)
 
 
-@sync_to_async
-def fire(user_name: str, url: str) -> None:
-    user = make_user(user_name)
-    if not WebhookEndpoint.objects.filter(user=user).exists():
-        make_webhook(user, url)
-    write([change_of(make_alert(user))])
+async def fire(user_name: str, url: str) -> None:
+    def work() -> None:
+        user = make_user(user_name)
+        if not WebhookEndpoint.objects.filter(user=user).exists():
+            make_webhook(user, url)
+        write([change_of(make_alert(user))])
+
+    await in_thread(work)
 
 
-@sync_to_async
-def states() -> list[tuple[str, int, str]]:
-    return list(WebhookDelivery.objects.values_list("state", "attempts", "problem"))
+async def states() -> list[tuple[str, int, str]]:
+    deliveries = WebhookDelivery.objects.values_list("state", "attempts", "problem")
+    return await in_thread(lambda: list(deliveries.all()))
 
 
 async def until_states(*expected: tuple[str, int, str]) -> None:
@@ -125,7 +127,7 @@ async def test_a_firing_is_posted_with_a_signature_that_its_receiver_can_check(c
         await until_states(("delivered", 1, ""))
     ((line, headers, body),) = server.got
     assert line == "POST /hook?token=hush HTTP/1.1"
-    endpoint = await sync_to_async(WebhookEndpoint.objects.get)()
+    endpoint = await in_thread(WebhookEndpoint.objects.get)
     signed = f"{headers['livefolio-timestamp']}.".encode() + body
     expected = hmac.digest(secret_of(endpoint).encode(), signed, hashlib.sha256).hex()
     assert headers["livefolio-signature"] == f"v1={expected}"
@@ -165,9 +167,8 @@ async def test_a_slow_receiver_delays_no_other_user_and_gets_one_at_a_time(clock
 
 
 async def test_two_processes_never_make_the_same_attempt(clock: Any) -> None:
-    @sync_to_async
-    def claim(moment: datetime) -> int:
-        return len(claim_attempts(moment, (), 10))
+    async def claim(moment: datetime) -> int:
+        return len(await in_thread(lambda: claim_attempts(moment, (), 10)))
 
     await fire("alice", "http://127.0.0.1:9/")
     assert [await claim(NOW), await claim(NOW), await claim(NOW + FIRST_DELAY)] == [1, 0, 1]
@@ -176,7 +177,7 @@ async def test_two_processes_never_make_the_same_attempt(clock: Any) -> None:
 async def test_nothing_is_posted_for_an_account_that_has_been_disabled(clock: Any) -> None:
     async with receiver() as server:
         await fire("alice", server.url)
-        await sync_to_async(User.objects.update)(is_active=False)
+        await in_thread(lambda: User.objects.update(is_active=False))
         clock.wake()
         await until_states(("failed", 0, "the webhook was taken away"))
     assert server.got == []

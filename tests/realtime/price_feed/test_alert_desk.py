@@ -5,16 +5,17 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 import pytest_asyncio
 import redis.asyncio as redis
-from asgiref.sync import sync_to_async
 
 from realtime.alerts.models import AlertFiring
 from realtime.price_feed.alert_desk import AlertDesk
 from realtime.price_feed.write_behind import WriteBehind
+from tests.portfolio.builders import in_thread
 from tests.realtime.alerts.builders import make_alert, make_user
 from tests.realtime.price_feed.market import OPEN, SECOND, Market, make_listing
 
@@ -51,8 +52,8 @@ async def written(desk: AlertDesk) -> list[AlertFiring]:
 async def test_a_price_fires_the_alerts_of_those_who_may_see_it(new_desk: Any, settings: Any) -> None:
     settings.FEED_OWNER, settings.FEED_REDISTRIBUTION = "olivia", {"simulator": "owner"}
     for name in ("olivia", "bob"):
-        user = await sync_to_async(make_user)(name)
-        alert = await sync_to_async(make_alert)(user, threshold=Decimal(100), armed_at=OPEN)
+        user = await in_thread(partial(make_user, name))
+        alert = await in_thread(partial(make_alert, user, threshold=Decimal(100), armed_at=OPEN))
     market = Market(listing=make_listing(asset_id=alert.asset_id))
     desk, _ = new_desk()
     await desk.enter(market.batcher)
@@ -61,7 +62,7 @@ async def test_a_price_fires_the_alerts_of_those_who_may_see_it(new_desk: Any, s
 
 
 async def test_what_is_written_while_alerts_are_read_again_is_not_forgotten(new_desk: Any) -> None:
-    alert = await sync_to_async(make_alert)(threshold=Decimal(100), armed_at=OPEN)
+    alert = await in_thread(partial(make_alert, threshold=Decimal(100), armed_at=OPEN))
     market = Market(listing=make_listing(asset_id=alert.asset_id))
     (desk, store), gate = new_desk(), threading.Event()
     await desk.enter(market.batcher)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from realtime.price_feed.source_symbols import REFUSALS_IN_A_ROUND, SourceSymbol
 from realtime.price_feed.sources import History, Source
 from realtime.protocol import Mode, QuoteRecord, encode_quote
 from tests.exchanges import NEW_YORK, store_exchange, utc
+from tests.portfolio.builders import in_thread
 from tests.vendors.polygon import PolygonServer
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.django_db(transaction=True)]
@@ -31,7 +33,7 @@ SPLIT, OPEN = utc("2026-11-19T05:00"), utc("2026-11-19T14:30")
 
 class Store:
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.to_thread(function, *arguments)
+        return await in_thread(partial(function, *arguments))
 
 
 class Clock:
@@ -92,7 +94,7 @@ async def taken_up(now: datetime, client: "redis.Redis", delayed_by: int = 0) ->
 
 
 async def test_a_price_survives_restarts_around_a_split_in_the_right_units(redis_url: str) -> None:
-    await asyncio.to_thread(fill_database)
+    await in_thread(fill_database)
     async with redis.Redis.from_url(redis_url) as client:
         await client.delete(LAST_KEY)
         evening = await taken_up(SPLIT - timedelta(hours=1), client)
@@ -156,7 +158,7 @@ async def filled(history: History, redis_url: str) -> dict[str, Decimal | None]:
 async def test_a_previous_close_is_seeded_by_the_vendors_past_and_one_without_any_harms_no_other(
     redis_url: str,
 ) -> None:
-    await asyncio.to_thread(without_a_past, "AAAA", "BBBB")
+    await in_thread(lambda: without_a_past("AAAA", "BBBB"))
     yesterday = {"o": 74.06, "c": 75.0875, "h": 75.15, "l": 73.7975, "v": 1, "t": 1794978000000}
     async with PolygonServer(days={"BBBB": [yesterday]}) as server:
         rest = PolygonRest("stocks", "key", url=server.http_url)
@@ -174,7 +176,7 @@ async def test_a_previous_close_is_seeded_by_the_vendors_past_and_one_without_an
 async def test_a_vendor_that_tells_no_past_at_all_is_left_in_peace(
     permanent: bool, times: int, redis_url: str
 ) -> None:
-    await asyncio.to_thread(without_a_past, *(f"S{number}" for number in range(REFUSALS_IN_A_ROUND + 1)))
+    await in_thread(lambda: without_a_past(*(f"S{number}" for number in range(REFUSALS_IN_A_ROUND + 1))))
     asked: list[str] = []
 
     async def history(symbol: str, days: int, until: datetime) -> list[Bar]:

@@ -3,9 +3,9 @@
 import asyncio
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.db import OperationalError
 
 from assets.market import BidAsk, Quote, Trade
@@ -13,6 +13,7 @@ from assets.models import Asset, Tick
 from realtime.price_feed import ticks
 from realtime.price_feed.ticks import Said, TickRecorder, keep_ticks, write_waiting
 from realtime.price_feed.write_behind import WriteBehind
+from tests.portfolio.builders import in_thread
 from tests.realtime.feeds.fakes import START, JumpingClock
 
 D = Decimal
@@ -29,7 +30,11 @@ class Store:
         if self.failures:
             self.failures -= 1
             raise OperationalError("locked")
-        return await sync_to_async(function)(*arguments)
+        return await in_thread(partial(function, *arguments))
+
+
+def make_bitcoin() -> Asset:
+    return Asset.objects.create(symbol="BTC-USD")
 
 
 def trade(number: int = 0, symbol: str = "BTC-USD") -> Trade:
@@ -76,18 +81,18 @@ def test_what_waits_is_bounded_and_the_oldest_go_first() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.asyncio
 async def test_ticks_are_stored_as_they_were_told() -> None:
-    asset = await Asset.objects.acreate(symbol="BTC-USD")
+    asset = await in_thread(make_bitcoin)
     quote = Quote(symbol="BTC-USD", price=EXACT, as_of=START, bid=D("1.5"), ask=None, last_quantity=D(2))
     sides = BidAsk(symbol="BTC-USD", as_of=START, bid=None, ask=D("2.5"))
     recorder = recorder_of(trade(), quote, sides, asset_id=asset.pk)
     await write_waiting(recorder, Store())  # type: ignore[arg-type]
     columns = ("kind", "price", "quantity", "side", "trade_id", "bid", "ask")
-    assert [row async for row in Tick.objects.order_by("id").values_list(*columns)] == [
+    assert await in_thread(lambda: list(Tick.objects.order_by("id").values_list(*columns))) == [
         ("trade", EXACT, D("0.1"), "buy", "0", None, None),
         ("quote", EXACT, D(2), "", "", D("1.5"), None),
         ("quote", None, None, "", "", None, D("2.5")),
     ]
-    first = await Tick.objects.order_by("id").afirst()
+    first = await in_thread(Tick.objects.order_by("id").first)
     assert first is not None
     assert (first.source, first.as_of, first.received_at) == ("coinbase", START, START + timedelta(minutes=1))
     assert (recorder.written, recorder.dropped, recorder.waiting) == (3, 0, 0)
@@ -112,26 +117,25 @@ async def test_what_comes_during_a_write_waits_for_the_next() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.asyncio
 async def test_a_tick_that_the_database_refuses_harms_no_other() -> None:
-    asset = await Asset.objects.acreate(symbol="BTC-USD")
+    asset = await in_thread(make_bitcoin)
     recorder = recorder_of(trade(1), asset_id=asset.pk)
     huge = Trade(symbol="BTC-USD", price=D(10) ** 25, quantity=D(1), as_of=START)
     recorder.take("coinbase", [huge, trade(2)], {"BTC-USD": asset.pk}, START)
     await write_waiting(recorder, Store())  # type: ignore[arg-type]
-    assert [row async for row in Tick.objects.order_by("as_of").values_list("trade_id", flat=True)] == [
-        "1",
-        "2",
-    ]
+    stored = Tick.objects.order_by("as_of").values_list("trade_id", flat=True)
+    assert await in_thread(lambda: list(stored)) == ["1", "2"]
     assert (recorder.written, recorder.dropped) == (2, 1)
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.asyncio
 async def test_a_database_that_is_away_is_waited_for_and_old_ticks_go() -> None:
-    asset = await Asset.objects.acreate(symbol="BTC-USD")
+    asset = await in_thread(make_bitcoin)
     clock = JumpingClock(START + timedelta(hours=2))
     for hours in (0, 1):
         received = START + timedelta(hours=hours)
-        await Tick.objects.acreate(asset=asset, source="x", as_of=received, received_at=received)
+        kept = Tick(asset=asset, source="x", as_of=received, received_at=received)
+        await in_thread(kept.save)
     recorder = recorder_of(trade(), asset_id=asset.pk)
     keeping = asyncio.create_task(
         keep_ticks(recorder, Store(failures=3), clock, timedelta(hours=1.5))  # type: ignore[arg-type]
@@ -140,18 +144,18 @@ async def test_a_database_that_is_away_is_waited_for_and_old_ticks_go() -> None:
         await clock.until_slept(len(clock.sleeps) + 1)
     keeping.cancel()
     assert (recorder.written, recorder.dropped) == (1, 0)
-    sources = [row async for row in Tick.objects.order_by("received_at").values_list("source", flat=True)]
-    assert sources == ["coinbase", "x"]
+    sources = Tick.objects.order_by("received_at").values_list("source", flat=True)
+    assert await in_thread(lambda: list(sources)) == ["coinbase", "x"]
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.asyncio
 async def test_the_feeds_own_database_thread_writes_them() -> None:
-    asset = await Asset.objects.acreate(symbol="BTC-USD")
+    asset = await in_thread(make_bitcoin)
     store = WriteBehind()
     store.start()
     recorder = recorder_of(*map(trade, range(2500)), asset_id=asset.pk, limit=5000)
     await write_waiting(recorder, store)
     store.close(10)
-    assert await Tick.objects.acount() == recorder.written == 2500
+    assert await in_thread(Tick.objects.count) == recorder.written == 2500
     assert ticks.ROWS_AT_ONCE < 2500
