@@ -56,11 +56,16 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(autouse=True)
-def empty_redis(redis_url: str) -> None:
-    """Every test begins with nothing in Redis."""
+@pytest.fixture(scope="session")
+def redis_client(redis_url: str) -> Iterator["redis.Redis"]:
     with redis.Redis.from_url(redis_url, socket_timeout=5) as client:
-        client.flushdb()
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def empty_redis(redis_client: "redis.Redis") -> None:
+    """Every test begins with nothing in Redis."""
+    redis_client.flushdb()
 
 
 @pytest.fixture(autouse=True)
