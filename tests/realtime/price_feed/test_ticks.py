@@ -101,7 +101,7 @@ async def test_ticks_are_stored_as_they_were_told() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.asyncio
 async def test_what_comes_during_a_write_waits_for_the_next() -> None:
-    asset = await Asset.objects.acreate(symbol="BTC-USD")
+    asset = await in_thread(lambda: Asset.objects.create(symbol="BTC-USD"))
     recorder, numbers = recorder_of(trade(), asset_id=asset.pk), iter(range(1, 10))
 
     class BusyMarket(Store):
