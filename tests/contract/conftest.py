@@ -1,11 +1,11 @@
-"""The systems under test, each started once a session, and the connections and people that tests use."""
+"""The systems under test, one of them shared by all modules, and the connections and people that tests use."""
 
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,6 +17,8 @@ from tests.contract.client import Http, Response, Socket
 from tests.live import OURS, PATIENCE, ROOT, LiveSystem, wait_until
 
 PASSWORD = "correct horse battery"
+
+NewDatabase = Callable[[Path], dict[str, str]]
 
 
 class System:
@@ -127,9 +129,9 @@ def _headers(given: Mapping[str, object]) -> dict[str, str]:
     return {name.replace("_", "-"): str(value) for name, value in given.items()}
 
 
-@pytest.fixture(scope="session")
-def start_system(new_database: Callable[[Path], dict[str, str]]) -> Iterator[Callable[..., System]]:
-    """Starts systems that live as long as the session."""
+@contextmanager
+def started(new_database: NewDatabase) -> Iterator[Callable[..., System]]:
+    """Starts systems and stops them at the end of the block."""
     with ExitStack() as stack:
 
         def start(*args: str, **env: str) -> System:
@@ -146,12 +148,20 @@ def start_system(new_database: Callable[[Path], dict[str, str]]) -> Iterator[Cal
         yield start
 
 
+@pytest.fixture(scope="module")
+def start_system(new_database: NewDatabase) -> Iterator[Callable[..., System]]:
+    """Starts systems of one module; their markets would go on and take the processor from all tests after it."""
+    with started(new_database) as start:
+        yield start
+
+
 @pytest.fixture(scope="session")
-def shared_system(start_system: Callable[..., System]) -> System:
+def shared_system(new_database: NewDatabase) -> Iterator[System]:
     """The product with its own limits, a livelier market, and little patience for missing prices."""
-    system = start_system(SIMULATOR_RATE="5", REALTIME_NO_DATA_TIMEOUT="1")
-    system.add_users("olga")
-    return system
+    with started(new_database) as start:
+        system = start(SIMULATOR_RATE="5", REALTIME_NO_DATA_TIMEOUT="1")
+        system.add_users("olga")
+        yield system
 
 
 @pytest.fixture
