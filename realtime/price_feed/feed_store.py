@@ -91,7 +91,10 @@ def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
-    """Creates the assets and feed symbols that are missing; returns how many feed symbols that were."""
+    """Creates the assets and feed symbols that are missing; returns how many feed symbols that were.
+
+    An asset that is there in another currency is not followed, for its price would be in this one.
+    """
     known = set(FeedSymbol.objects.filter(source=source).values_list("symbol", flat=True))
     missing = {normal_symbol(new.symbol): new for new in wanted if new.source_symbol not in known}
     if not missing:
@@ -113,15 +116,8 @@ def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
             ignore_conflicts=True,
             batch_size=CHUNK,
         )
-        ids: dict[str, int] = {}
-        for symbols in chunks(list(missing)):
-            ids.update(Asset.objects.filter(symbol__in=symbols).values_list("symbol", "id"))
-        for symbol in missing.keys() - ids.keys():
-            # Of a currency pair there is one asset, and somebody calls it something else.
-            base, quoted = missing[symbol].base_currency, missing[symbol].currency
-            pair = Asset.objects.filter(asset_class="fx", base_currency=base, currency=quoted)
-            ids.update((symbol, asset.pk) for asset in pair)
-        rows = [
+        ids = _ids_of(source, missing)
+        feed_symbols = [
             FeedSymbol(
                 asset_id=ids[symbol],
                 source=source,
@@ -132,8 +128,32 @@ def ensure_assets(source: str, wanted: Iterable[NewAsset]) -> int:
             if symbol in ids
         ]
         # An asset may have this source already, under another symbol that somebody chose.
-        FeedSymbol.objects.bulk_create(rows, ignore_conflicts=True, batch_size=CHUNK)
-    return len(rows)
+        FeedSymbol.objects.bulk_create(feed_symbols, ignore_conflicts=True, batch_size=CHUNK)
+    return len(feed_symbols)
+
+
+def _ids_of(source: str, wanted: Mapping[str, NewAsset]) -> dict[str, int]:
+    """Returns the assets that are there by the symbols of the wanted ones, in the same currencies."""
+    ids: dict[str, int] = {}
+    foreign: dict[str, str] = {}
+    for symbols in chunks(list(wanted)):
+        rows = Asset.objects.filter(symbol__in=symbols)
+        for symbol, asset_id, currency in rows.values_list("symbol", "id", "currency"):
+            if currency == wanted[symbol].currency:
+                ids[symbol] = asset_id
+            else:
+                foreign[symbol] = currency
+    for symbol, currency in foreign.items():
+        log.warning(
+            "asset %s is in %s and not in %s: not followed, unless the admin gives it this source's symbol",
+            symbol, currency, wanted[symbol].currency, extra={"source": source},
+        )  # fmt: skip
+    for symbol in wanted.keys() - ids.keys() - foreign.keys():
+        # Of a currency pair there is one asset, and somebody calls it something else.
+        base, quoted = wanted[symbol].base_currency, wanted[symbol].currency
+        pair = Asset.objects.filter(asset_class="fx", base_currency=base, currency=quoted)
+        ids.update((symbol, asset.pk) for asset in pair)
+    return ids
 
 
 def read_listings(source: str) -> list[Listing]:

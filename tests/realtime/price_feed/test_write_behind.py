@@ -150,6 +150,18 @@ class TestReading:
         assert dict(Asset.objects.values_list("symbol", "currency")) == {"BTC-USD": "USD", "BAND-GBP": "GBP"}
         assert Asset.objects.get(symbol="BTC-USD").name == "Mine"
 
+    def test_an_asset_in_another_currency_gets_no_prices_of_this_one(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        Asset.objects.create(symbol="VOD", name="Vodafone", currency="GBP")
+        wanted = [
+            NewAsset("VOD", "VOD", "Vodafone", "USD", "stock"),
+            NewAsset("AAPL", "AAPL", "", "USD", "stock"),
+        ]
+        assert ensure_assets("polygon_stocks", wanted) == 1
+        assert [listing.symbol for listing in read_listings("polygon_stocks")] == ["AAPL"]
+        assert "asset VOD is in GBP and not in USD: not followed" in caplog.text
+
     def test_a_currency_pair_that_goes_by_another_symbol_is_followed_as_well(self) -> None:
         pair = make_asset("EURUSD", asset_class="fx", base_currency="EUR")
         assert ensure_assets("yahoo", [NewAsset("EURUSD=X", "EURUSD=X", "", "USD", "fx", "EUR", "FX")]) == 1
