@@ -76,8 +76,8 @@ class PriceFeed:
     def stop(self) -> None:
         self._stopped.set()
 
-    async def run(self) -> bool:
-        """Runs until it is stopped; returns False when every source has failed for good."""
+    async def run(self) -> None:
+        """Runs until it is stopped, even with sources that only a person can mend: they are shown as failed."""
         async with self._connections() as (client, layer):
             owner = process_name()
             alerts = AlertDesk(client, layer, self._store, self._clock)
@@ -116,7 +116,6 @@ class PriceFeed:
                 done, _ = await asyncio.wait([*jobs, stopped], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 notify("STOPPING=1")
-                failed = self._all_failed
                 for feed in self.feeds:
                     feed.stopping = True
                 for job in (*jobs, stopped):
@@ -125,8 +124,7 @@ class PriceFeed:
                 await self._write_last_ticks()
             for job in done - {stopped}:
                 job.result()  # only a bug ends one
-            log.info("price feed stopped", extra={"failed": failed})
-            return not failed
+            log.info("price feed stopped")
 
     @asynccontextmanager
     async def _connections(self) -> AsyncIterator[tuple["redis.Redis", Any]]:
@@ -146,10 +144,6 @@ class PriceFeed:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await write_waiting(self._ticks, self._store)
 
-    @property
-    def _all_failed(self) -> bool:
-        return bool(self.feeds) and all(feed.has_failed for feed in self.feeds)
-
     async def _every_second(self, client: "redis.Redis") -> None:
         offset = self._offset()
         notify("READY=1")
@@ -163,8 +157,6 @@ class PriceFeed:
             for feed in self.feeds:
                 feed.arbitrate(live)
                 feed.tick()
-            if self._all_failed:
-                self.stop()
             notify("WATCHDOG=1")
             await self._clock.sleep(SECOND)
 

@@ -41,10 +41,6 @@ class SourceFeed:
         return self.leads and self.condition.state == "live"
 
     @property
-    def has_failed(self) -> bool:
-        return self.leads and self.condition.state == "failed"
-
-    @property
     def refused_symbols(self) -> frozenset[str]:
         return frozenset(self._lead.refused_symbols) if self._lead is not None else frozenset()
 

@@ -125,11 +125,13 @@ def test_polygon_is_run_from_its_settings_alone_and_says_which_one_is_missing(tm
     assert [one.symbol for one in read_listings("polygon_crypto")] == ["BTC-USD", "ETH-USD"]
 
 
-def test_a_source_that_failed_for_good_ends_the_process(tmp_path: Path) -> None:
+def test_a_source_that_failed_for_good_is_shown_so_and_not_started_again_and_again(tmp_path: Path) -> None:
     env = {"COINBASE_WEBSOCKET_URL": "http://127.0.0.1:9", "COINBASE_PRODUCTS": "ABC-USD"}
-    with feed_process(tmp_path / "log", "--source", "coinbase", **env) as feed:
-        assert feed.process.wait(30) == 1
-        assert "every source has failed for good" in feed.log
+    with feed_process(tmp_path / "log", "--source", "coinbase", "--interval", "0.2", **env) as feed:
+        feed.wait_for("feed coinbase is failed: expected")
+        feed.wait_for("coinbase: failed, 1 symbols")  # the line of a process that goes on
+        assert feed.log.count("feed coinbase is failed") == 1
+        assert feed.stop() == 0
     # What it needs was made nonetheless, so that it can be priced by hand.
     assert [(one.symbol, one.currency) for one in read_listings("coinbase")] == [("ABC-USD", "USD")]
 

@@ -89,9 +89,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         with ExitStack() as open_files:
             recorders = self._recorders(options["record"], sources, open_files)
-            clean = run(PriceFeed, sources, options["interval"], options["batch_size"], recorders)
-        if not clean:
-            raise CommandError("every source has failed for good; the log says why")
+            run(PriceFeed, sources, options["interval"], options["batch_size"], recorders)
 
     @staticmethod
     def _recorders(
@@ -140,19 +138,20 @@ def run(
     interval: float,
     batch_size: int,
     recorders: dict[str, FrameRecorder],
-) -> bool:
-    """Runs a price feed on the fastest loop there is, until it ends or a signal stops it."""
+) -> None:
+    """Runs a price feed on the fastest loop there is, until a signal stops it."""
 
-    async def main() -> bool:
+    async def main() -> None:
         feed = make(sources, interval=interval, batch_size=batch_size, recorders=recorders)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, feed.stop)
-        return await feed.run()
+        await feed.run()
 
     try:
         from uvloop import new_event_loop
     except ImportError:  # not on Windows
-        return asyncio.run(main())
+        asyncio.run(main())
+        return
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(main())
+        runner.run(main())
