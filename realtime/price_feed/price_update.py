@@ -30,11 +30,15 @@ from realtime.price_feed.history import in_sessions
 from realtime.price_feed.listing import Listing
 from realtime.price_feed.open_bar import BuiltBar
 from realtime.price_feed.process import process_name
+from realtime.price_feed.source_jobs import POLL_TIMEOUT
 from realtime.price_feed.sources import NAMES, Source, SourceError, open_source
 from realtime.protocol import QuoteRecord
 
 COLLECT_TIMEOUT = 60.0
-JOB_TIMEOUT = 10.0
+# A leader may ask its vendor for one symbol a request, and eight times a second.
+SYMBOLS_A_JOB = 50
+# More than the leader gives its vendor.
+JOB_TIMEOUT = POLL_TIMEOUT + 5.0
 HEARTBEAT_AGE = timedelta(seconds=3)
 
 Advance = Callable[[int], None]
@@ -219,6 +223,17 @@ def _from_leader(
 
 def _ask_leader(name: str, symbols: Sequence[str]) -> dict[str, str]:
     """Returns why it failed for some."""
+    failed: dict[str, str] = {}
+    for start in range(0, len(symbols), SYMBOLS_A_JOB):
+        answer = _answer_of_leader(name, symbols[start : start + SYMBOLS_A_JOB])
+        if answer is None:
+            reason = f"the process that leads {name} did not answer within {JOB_TIMEOUT:g} s"
+            return failed | dict.fromkeys(symbols[start:], reason)
+        failed |= answer
+    return failed
+
+
+def _answer_of_leader(name: str, symbols: Sequence[str]) -> dict[str, str] | None:
     job = request_update({name: symbols})
     deadline = time.monotonic() + JOB_TIMEOUT
     while time.monotonic() < deadline:
@@ -226,7 +241,7 @@ def _ask_leader(name: str, symbols: Sequence[str]) -> dict[str, str]:
         if found is not None and name in found.results:
             return dict(found.results[name]["failed"])
         time.sleep(0.05)
-    return dict.fromkeys(symbols, f"the process that leads {name} did not answer within {JOB_TIMEOUT:g} s")
+    return None
 
 
 def _collected(

@@ -179,12 +179,16 @@ def test_without_redis_prices_are_stored_and_the_failure_is_named(
     assert Asset.objects.get(symbol="AAPL").current_price is not None
 
 
-def test_a_feed_that_leads_is_asked_and_its_values_are_copied(tmp_path: Path, store: Any) -> None:
+def test_a_feed_that_leads_is_asked_and_its_values_are_copied(
+    tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with feed_process(tmp_path / "log", SIMULATOR_RATE="0.001") as feed:
         feed.wait_for("feed simulator is live")
         wait_until(lambda: len(read_quotes(["AAPL", "MSFT"])) == 2, PATIENCE, "prices")
         # If a tick comes in between, which its time tells, then the next attempt must do.
         assert any(is_copied_without_a_tick(store) for _ in range(5))
+        monkeypatch.setattr("realtime.price_feed.price_update.SYMBOLS_A_JOB", 1)
+        assert "2 updated, 0 failed" in run("--symbols", "AAPL", "MSFT")
         assert feed.stop() == 0
 
 
