@@ -109,6 +109,8 @@ class UpstoxMarket(Feed):
         self.integers = Conversions[int, Decimal](Decimal)
         self.moments = Conversions(_moment)
         self._wants: dict[str, Mode] = {}
+        # What somebody wanted more of than its price, on this connection or before.
+        self._watched: set[str] = set()
         self._asked: dict[str, Upstream] = {}
         self._told: dict[str, _Told] = {}
         # Those with less than is wanted, as it was said last; None: something else was said of another connection.
@@ -145,17 +147,19 @@ class UpstoxMarket(Feed):
 
     def change_mode(self, wants: Mapping[str, Mode]) -> list[Frame]:
         self._wants.update(wants)
+        self._watched.update(symbol for symbol, mode in wants.items() if mode != self.base_mode)
         return self._ask()
 
     def unsubscribe(self, symbols: Iterable[str]) -> list[Frame]:
         for symbol in symbols:
             self._wants.pop(symbol, None)
+            self._watched.discard(symbol)
             self._told.pop(symbol, None)
         return self._ask()
 
     def _ask(self) -> list[Frame]:
         """Returns the frames that make what is asked for what is wanted, as far as the vendor lets us."""
-        allotment = self.allot(self._wants)
+        allotment = self._allotment()
         if allotment.refused:
             self._unsaid.append(Refused(allotment.refused, "the vendor's limit of instruments is reached"))
             for symbol in allotment.refused:
@@ -170,6 +174,15 @@ class UpstoxMarket(Feed):
             for mode in UPSTREAM:
                 frames += self._frames(method, (s for s, wanted in some.items() if wanted == mode), mode)
         return frames
+
+    def _allotment(self) -> Allotment:
+        """Leaves what was watched in its mode while there is room, or the figures of its day would stand still."""
+        kept: dict[str, Mode] = {s: "quote" for s in self._watched if self._wants.get(s) == self.base_mode}
+        if kept:
+            allotment = self.allot(self._wants | kept)
+            if not (allotment.lowered or allotment.refused):
+                return allotment
+        return self.allot(self._wants)
 
     def _frames(self, method: str, symbols: Iterable[str], mode: Upstream | None = None) -> list[Frame]:
         frames: list[Frame] = []

@@ -447,8 +447,12 @@ def test_a_request_is_json_in_a_binary_frame() -> None:
     assert asked(feed.opened({RELIANCE: "full"})) == [
         {"guid": "guid-1", "method": "sub", "data": {"instrumentKeys": [RELIANCE], "mode": "full"}}
     ]
-    assert asked(feed.change_mode({RELIANCE: "ltpc"})) == [
-        {"guid": "guid-1", "method": "change_mode", "data": {"instrumentKeys": [RELIANCE], "mode": "ltpc"}}
+    assert asked(feed.change_mode({RELIANCE: "full_d30"})) == [
+        {
+            "guid": "guid-1",
+            "method": "change_mode",
+            "data": {"instrumentKeys": [RELIANCE], "mode": "full_d30"},
+        }
     ]
     assert asked(feed.unsubscribe([RELIANCE])) == [
         {"guid": "guid-1", "method": "unsub", "data": {"instrumentKeys": [RELIANCE]}}
@@ -503,6 +507,34 @@ def test_one_too_many_is_refused_with_its_reason_and_the_others_are_asked_for() 
     assert not any(
         isinstance(event, Refused) for event in feed.decode(market_info({"NSE_EQ": "NORMAL_OPEN"}))
     )
+
+
+def modes(frames: list[Any]) -> list[tuple[str, str | None, int]]:
+    return [
+        (one["method"], one["data"].get("mode"), len(one["data"]["instrumentKeys"])) for one in asked(frames)
+    ]
+
+
+def test_what_was_watched_stays_so_that_the_volume_of_its_day_goes_on() -> None:
+    feed = UpstoxFeed()
+    feed.opened({RELIANCE: "ltpc", NIFTY: "ltpc"})
+    assert modes(feed.change_mode({RELIANCE: "full_d30"})) == [("change_mode", "full_d30", 1)]
+    assert modes(feed.change_mode({RELIANCE: "ltpc"})) == [("change_mode", "full", 1)]
+    assert modes(feed.opened({RELIANCE: "ltpc", NIFTY: "ltpc"})) == [("sub", "ltpc", 1), ("sub", "full", 1)]
+
+
+def test_what_was_watched_gives_its_room_to_what_is_watched() -> None:
+    keys = [f"NSE_EQ|{number}" for number in range(1500)]
+    feed = UpstoxFeed()
+    feed.opened({RELIANCE: "full", NIFTY: "ltpc"})
+    assert modes(feed.change_mode({RELIANCE: "ltpc"})) == []
+    assert modes(feed.subscribe(dict.fromkeys(keys, "full"))) == [
+        ("change_mode", "ltpc", 1),
+        ("sub", "full", 500),
+        ("sub", "full", 500),
+        ("sub", "full", 500),
+    ]
+    assert modes(feed.unsubscribe(keys[:1])) == [("unsub", None, 1), ("change_mode", "full", 1)]
 
 
 def test_who_leaves_makes_room_for_who_has_less_than_wanted(caplog: pytest.LogCaptureFixture) -> None:
