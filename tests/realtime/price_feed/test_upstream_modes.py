@@ -4,8 +4,9 @@ from collections.abc import Collection
 
 import pytest
 
+from realtime.awaited import FROM_LEAST
 from realtime.feeds.base import Mode
-from realtime.price_feed.upstream_modes import upstream_modes
+from realtime.price_feed.upstream_modes import RICHNESS, upstream_modes
 
 ALL: tuple[Mode, ...] = ("ltpc", "quote", "full", "full_d30", "option_greeks")
 
@@ -33,3 +34,7 @@ def test_a_vendor_is_asked_for_the_richest_mode(
     wanted: set[str], modes: Collection[Mode], base: Mode, asked: Mode | None
 ) -> None:
     assert upstream_modes({"acme": wanted}, modes, base) == ({} if asked is None else {"acme": asked})
+
+
+def test_what_is_asked_of_a_vendor_and_what_a_client_is_told_go_by_one_order() -> None:
+    assert RICHNESS == FROM_LEAST and set(RICHNESS) == set(ALL)
