@@ -46,7 +46,8 @@ async def new_desk(redis_url: str) -> AsyncIterator[Callable[[], tuple[AlertDesk
 async def written(desk: AlertDesk) -> list[AlertFiring]:
     while desk._changes:
         await desk._write()
-    return [one async for one in AlertFiring.objects.select_related("alert__user").order_by("id")]
+    firings = AlertFiring.objects.select_related("alert__user").order_by("id")
+    return await in_thread(lambda: list(firings))
 
 
 async def test_a_price_fires_the_alerts_of_those_who_may_see_it(new_desk: Any, settings: Any) -> None:
